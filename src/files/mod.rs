@@ -1,0 +1,3 @@
+//! URL to response, from a directory.
+mod options;
+pub use options::Options;

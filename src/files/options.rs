@@ -1,0 +1,37 @@
+//! Every limit and choice of this layer, in one place.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which directory is served, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The directory whose files are served; nothing outside of it ever is.
+    pub root: PathBuf,
+    /// Names tried, in order, for a request of a directory. Default: `index.html`.
+    pub index: Vec<String>,
+    /// Files that are never served, wherever they lie and whatever they are called in the root: the configuration file.
+    pub withheld: Vec<PathBuf>,
+    /// Memory for small files kept ready, in bytes; a kept descriptor of a larger file counts 64 KiB. Default: 64 MiB.
+    pub cache_bytes_max: u64,
+    /// Files up to this size (bytes) are kept in memory and answered from there. Default: 100 KiB.
+    pub cache_file_bytes_max: u64,
+    /// An entry that nobody asked for in this time is dropped. Default: 60 s.
+    pub cache_idle_timeout: Duration,
+}
+
+impl Options {
+    /// The defaults, for this root.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            index: vec!["index.html".to_owned()],
+            withheld: Vec::new(),
+            cache_bytes_max: 64 << 20,
+            cache_file_bytes_max: 100 << 10,
+            cache_idle_timeout: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Bytes to requests, responses to bytes.
+mod limits;
+pub use limits::*;

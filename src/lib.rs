@@ -1,0 +1,4 @@
+//! salver
+pub mod files;
+pub mod http;
+pub mod socketserver;

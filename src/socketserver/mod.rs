@@ -1,0 +1,3 @@
+//! Sockets, threads and deadlines.
+mod options;
+pub use options::*;

@@ -1,0 +1,67 @@
+//! Every limit and choice of this layer, in one place.
+
+use std::time::Duration;
+
+/// How a [`Server`](super::Server) runs its connections. [`Options::default`] is right for most machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Workers (threads) that run handlers; at least 1. Default: the cores of the machine, at least 2.
+    pub workers: usize,
+    /// Workers in all, counting the spare ones that start while others wait in blocking code. Default: 256.
+    pub workers_max: usize,
+    /// Open connections; more wait in the listener's backlog. Default: what the descriptor limit allows, at most 16,384.
+    pub connections_max: usize,
+    /// How long a spare worker stays without work. Default: 10 s.
+    pub spare_idle_timeout: Duration,
+    /// How long a stop lets connections finish what is under way before they are cut. Default: 10 s.
+    pub stop_timeout: Duration,
+}
+
+/// Connections that are open at once at most, whatever the descriptor limit allows.
+pub const CONNECTIONS_CEILING: usize = 16_384;
+
+/// Descriptors kept for everything but connections: listeners, poller, log, and the files a handler holds open.
+pub const DESCRIPTORS_RESERVED: usize = 1_280;
+
+impl Default for Options {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            workers: cores.max(2),
+            workers_max: 256,
+            connections_max: connections_allowed(),
+            spare_idle_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The connections that this process's descriptor limit leaves room for. Raise the soft limit first.
+#[must_use]
+pub fn connections_allowed() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let reserved = DESCRIPTORS_RESERVED.min(limit / 2);
+    (limit - reserved).clamp(1, CONNECTIONS_CEILING)
+}
+
+/// Options of a listening socket and of the connections it accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketOptions {
+    /// Connections that the kernel keeps ready while the acceptor is busy. Default: 1,024.
+    pub backlog: i32,
+    /// TCP_NODELAY: small writes leave at once. Default: true.
+    pub nodelay: bool,
+    /// SO_REUSEADDR: an address in TIME-WAIT can be bound again. Default: true.
+    pub reuse_address: bool,
+    /// SO_REUSEPORT: several processes may listen on one address; hides that a port is taken. Default: false.
+    pub reuse_port: bool,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self { backlog: 1_024, nodelay: true, reuse_address: true, reuse_port: false }
+    }
+}
