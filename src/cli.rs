@@ -1,0 +1,130 @@
+//! The command line as it was written: names and help, no meaning. [`config`](crate::config) says what it means, so
+//! numbers stay text here: one place checks a value and words the complaint, whoever wrote it.
+
+use std::path::PathBuf;
+
+use clap::{ColorChoice, Parser};
+
+/// Serve a directory over HTTP/1.1.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "salver", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[non_exhaustive]
+pub struct Args {
+    /// The directory to serve [default: the current directory]
+    #[arg(value_name = "ROOT")]
+    pub root: Option<PathBuf>,
+
+    /// The directory to serve, the same as ROOT
+    #[arg(short = 'd', long = "root", value_name = "DIR", conflicts_with = "root")]
+    pub root_flag: Option<PathBuf>,
+
+    /// Port; 0 takes any free one [default: 8000, or the next free one]
+    #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
+    pub port: Option<String>,
+
+    /// IP address or host name, :PORT optional; repeatable [default: 127.0.0.1]
+    #[arg(short, long, alias = "host", value_name = "ADDRESS")]
+    pub bind: Vec<String>,
+
+    /// Configuration file [default: salver.toml or config.toml, if there]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Threads that serve [default: the cores, at least 2]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    pub workers: Option<String>,
+
+    /// File that answers for its directory; repeatable [default: index.html]
+    #[arg(long, value_name = "NAME")]
+    pub index: Vec<String>,
+
+    /// No access log, only warnings and errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Log more; -vv still more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Color the log: auto, always or never
+    #[arg(long, value_name = "WHEN", default_value_t, hide_possible_values = true)]
+    pub color: ColorChoice,
+
+    /// Print every setting and where it comes from, and exit
+    #[arg(long)]
+    pub check_config: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  salver                         serve the current directory at http://127.0.0.1:8000
+  salver -b 0.0.0.0 -p 80 /srv   serve /srv on port 80 of every IPv4 address
+  salver -c site.toml -w 4 -q    configured by a file, with 4 threads and no access log
+
+Every key of config.toml is an environment variable too: SALVER_PORT, SALVER_ROOT and so on.
+A flag wins over the environment, the environment over the file.
+
+Exit status:
+  0  stopped when asked to
+  1  cannot run: a port is taken, a directory cannot be read
+  2  a mistake in the usage or in the configuration";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    /// What clap makes of this command line: the arguments, or its exit status and first line.
+    #[track_caller]
+    fn check(line: &str, expected: Result<&str, (i32, &str)>) {
+        match (Args::try_parse_from(line.split(' ')), expected) {
+            (Ok(args), Ok(part)) => assert!(format!("{args:?}").contains(part), "{args:?}"),
+            (Err(error), Err((status, part))) => {
+                assert_eq!(error.exit_code(), status);
+                assert!(error.to_string().contains(part), "{error}");
+            }
+            (Ok(args), Err(_)) => panic!("accepted: {args:?}"),
+            (Err(error), Ok(_)) => panic!("refused: {error}"),
+        }
+    }
+
+    #[test]
+    fn every_spelling_is_read_as_written() {
+        check("salver", Ok("root: None"));
+        check("salver public", Ok("root: Some(\"public\")"));
+        check("salver -d public", Ok("root_flag: Some(\"public\")"));
+        check("salver --root public", Ok("root_flag: Some(\"public\")"));
+        check("salver -p 80x", Ok("port: Some(\"80x\")"));
+        check("salver --port -1", Ok("port: Some(\"-1\")"));
+        check("salver -w -1", Ok("workers: Some(\"-1\")"));
+        check("salver -b ::1 --host localhost:80", Ok("bind: [\"::1\", \"localhost:80\"]"));
+        check("salver --index a.html,b.html --index c", Ok("index: [\"a.html,b.html\", \"c\"]"));
+        check("salver -vv", Ok("verbose: 2"));
+        check("salver --color never", Ok("color: Never"));
+        check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));
+    }
+
+    #[test]
+    fn help_fits_a_terminal_of_100_columns() {
+        let help = Args::command().term_width(0).render_help().to_string();
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2_and_help_with_0() {
+        check("salver a -d b", Err((2, "cannot be used with")));
+        check("salver a b", Err((2, "unexpected argument 'b'")));
+        check("salver -q -v", Err((2, "cannot be used with")));
+        check("salver --prot 80", Err((2, "a similar argument exists: '--port'")));
+        check("salver --color blue", Err((2, "invalid value 'blue'")));
+        check("salver -p", Err((2, "a value is required")));
+        check("salver --help", Err((0, "Usage: salver [OPTIONS] [ROOT]")));
+        check("salver --version", Err((0, concat!("salver ", env!("CARGO_PKG_VERSION")))));
+    }
+}

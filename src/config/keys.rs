@@ -1,0 +1,156 @@
+//! The one table of keys. A key stands in `[salver]` by its name and in the environment as `SALVER_` and its name in
+//! capitals; its default is what its field holds when nobody wrote it. `config.toml` documents each.
+
+use std::ops::RangeInclusive;
+
+use super::Config;
+use super::value::Field;
+use crate::http::FIELDS_CEILING;
+use crate::socketserver::CONNECTIONS_CEILING;
+
+const WORKERS_CEILING: u64 = 1_024;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+pub(super) static KEYS: &[Key] = &[
+    key("root", |config| &mut config.files.root),
+    key("index", |config| &mut config.files.index),
+    key("bind", |config| &mut config.bind),
+    number("port", 0..=65_535, |config| &mut config.port),
+    key("quiet", |config| &mut config.quiet),
+    number("workers", 1..=WORKERS_CEILING, |config| &mut config.server.workers),
+    number("workers_max", 1..=WORKERS_CEILING, |config| &mut config.server.workers_max),
+    key("spare_idle_timeout_s", |config| &mut config.server.spare_idle_timeout),
+    number("connections_max", 1..=CONNECTIONS_CEILING as u64, |config| &mut config.server.connections_max),
+    key("stop_timeout_s", |config| &mut config.server.stop_timeout),
+    number("backlog", 1..=65_535, |config| &mut config.sockets.backlog),
+    key("reuse_port", |config| &mut config.sockets.reuse_port),
+    number("request_line_bytes_max", 256..=65_536, |config| &mut config.limits.request_line_bytes_max),
+    number("field_section_bytes_max", 1_024..=262_144, |config| &mut config.limits.field_section_bytes_max),
+    number("fields_max", 1..=FIELDS_CEILING as u64, |config| &mut config.limits.fields_max),
+    key("head_timeout_s", |config| &mut config.limits.head_timeout),
+    key("idle_timeout_s", |config| &mut config.limits.idle_timeout),
+    number("body_discard_bytes_max", 0..=GIB, |config| &mut config.limits.body_discard_bytes_max),
+    key("body_timeout_s", |config| &mut config.limits.body_timeout),
+    key("write_timeout_s", |config| &mut config.limits.write_timeout),
+    number("write_rate_bytes_min", 0..=GIB, |config| &mut config.limits.write_rate_min),
+    number("turn_bytes_max", 4_096..=GIB, |config| &mut config.limits.turn_bytes_max),
+    number("turn_requests_max", 1..=65_536, |config| &mut config.limits.turn_requests_max),
+    key("linger_timeout_s", |config| &mut config.limits.linger_timeout),
+    number("linger_bytes_max", 0..=GIB, |config| &mut config.limits.linger_bytes_max),
+    number("cache_bytes_max", 0..=MIB * MIB, |config| &mut config.files.cache_bytes_max),
+    number("cache_file_bytes_max", 0..=GIB, |config| &mut config.files.cache_file_bytes_max),
+    key("cache_idle_timeout_s", |config| &mut config.files.cache_idle_timeout),
+];
+
+/// What may be configured: the name, and the field that it fills.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// What a number may be; other types know their limits themselves.
+    pub(super) range: RangeInclusive<u64>,
+    /// One way to the field, for writing and for showing it.
+    pub(super) field: fn(&mut Config) -> &mut dyn Field,
+}
+
+const fn key(name: &'static str, field: fn(&mut Config) -> &mut dyn Field) -> Key {
+    Key { name, range: 0..=u64::MAX, field }
+}
+
+const fn number(name: &'static str, range: RangeInclusive<u64>, field: fn(&mut Config) -> &mut dyn Field) -> Key {
+    Key { name, range, field }
+}
+
+impl Key {
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    pub(super) fn of_variable(variable: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.variable() == variable)
+    }
+
+    pub(super) fn variable(&self) -> String {
+        format!("SALVER_{}", self.name.to_uppercase())
+    }
+}
+
+/// The key that a wrong name most likely means, if there is one.
+pub(super) fn nearest(name: &str) -> Option<&'static Key> {
+    let likeness = |key: &Key| strsim::jaro_winkler(name, key.name);
+    let key = KEYS.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(key) > 0.8).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::tests::{defaults, load_file};
+
+    const CONFIG_TOML: &str = include_str!("../../config.toml");
+
+    /// The key of a line `key = value` or `# key = value`.
+    fn key_of(line: &str) -> Option<&str> {
+        let (name, _) = line.strip_prefix("# ").unwrap_or(line).split_once(" = ")?;
+        Some(name).filter(|name| !name.contains(' '))
+    }
+
+    fn values(mut config: Config) -> Vec<(&'static str, String)> {
+        KEYS.iter().map(|key| (key.name, (key.field)(&mut config).toml())).collect()
+    }
+
+    #[test]
+    fn config_toml_documents_every_key_once_and_no_other() {
+        let mut documented: Vec<_> = CONFIG_TOML.lines().filter_map(key_of).collect();
+        let mut known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        documented.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(documented, known);
+    }
+
+    #[test]
+    fn config_toml_explains_each_key_above_it() {
+        let lines: Vec<_> = CONFIG_TOML.lines().collect();
+        for pair in lines.windows(2).filter(|pair| key_of(pair[1]).is_some()) {
+            assert!(pair[0].starts_with("# ") && key_of(pair[0]).is_none(), "{}", pair[1]);
+        }
+    }
+
+    #[test]
+    fn config_toml_as_it_stands_says_only_the_root() {
+        let config = load_file(CONFIG_TOML);
+        assert_eq!(config.sources.keys().copied().collect::<Vec<_>>(), ["root"]);
+    }
+
+    #[test]
+    fn config_toml_with_every_line_uncommented_is_the_defaults() {
+        let uncommented = |line| if key_of(line).is_some() { line.trim_start_matches("# ") } else { line };
+        let text: Vec<_> = CONFIG_TOML.lines().map(uncommented).collect();
+        let config = load_file(&text.join("\n"));
+        assert!(config.files.root.ends_with("public"));
+        assert_eq!(config.sources.len(), KEYS.len());
+        // These follow the directory and the machine; the file shows an example.
+        let is_fixed = |name: &str| !["root", "workers", "connections_max"].contains(&name);
+        for (written, default) in values(config).into_iter().zip(values(defaults(Path::new("/")))) {
+            assert!(written == default || !is_fixed(written.0), "{written:?} {default:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_nearest(name: &str, expected: Option<&str>) {
+        assert_eq!(nearest(name).map(|key| key.name), expected, "{name}");
+    }
+
+    #[test]
+    fn a_wrong_name_finds_the_key_it_means() {
+        check_nearest("idle_timout_s", Some("idle_timeout_s"));
+        check_nearest("head_timeout", Some("head_timeout_s"));
+        check_nearest("prot", Some("port"));
+        check_nearest("worker", Some("workers"));
+        check_nearest("index_file", Some("index"));
+        check_nearest("request_line_max", Some("request_line_bytes_max"));
+        check_nearest("gzip", None);
+        check_nearest("", None);
+    }
+}

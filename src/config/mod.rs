@@ -1,0 +1,228 @@
+//! Flags, environment and file become one valid [`Config`], once, at the start.
+//!
+//! 1. `file` finds the configuration file and takes it apart.
+//! 2. `setting` gives what flags, variables and file say one form, whoever wrote it.
+//! 3. `keys` is the one table of keys: name, range, and the field that a key fills.
+//! 4. `value` turns what was written into the field's type, and back into TOML.
+//!
+//! [`load`] lays the settings over the defaults, weakest first: file, environment, flags. A wrong value is a mistake
+//! even where a stronger one hides it. The defaults themselves live in the option structs of the layers. Environment
+//! and current directory are passed in, so a test can say what they are.
+
+mod file;
+mod keys;
+mod setting;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::{self, Write as _};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use clap::ColorChoice;
+
+use self::file::File;
+use self::keys::KEYS;
+use self::setting::Setting;
+use crate::cli::Args;
+use crate::{files, http, socketserver};
+
+pub use self::setting::Source;
+pub use self::value::Bind;
+
+/// The port when nobody asks for one.
+pub const PORT: u16 = 8_000;
+
+/// Everything the program was told. Only [`load`] makes one, so every value in it is in range and the root is there.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to listen; never empty. Default: 127.0.0.1.
+    pub bind: Vec<Bind>,
+    /// The port of each address in `bind` that has none of its own; 0 is any free port. Default: [`PORT`].
+    pub port: u16,
+    /// Somebody wrote `port`: it is this port or none.
+    pub port_asked: bool,
+    /// No access log, only warnings and errors.
+    pub quiet: bool,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// Whether the log is colored.
+    pub color: ColorChoice,
+    /// How connections are run.
+    pub server: socketserver::Options,
+    /// How sockets are opened.
+    pub sockets: socketserver::SocketOptions,
+    /// What a connection may ask, hold and take.
+    pub limits: http::Limits,
+    /// What is served. The root is absolute, and a symbolic link in it stays one: who switches it switches the site.
+    pub files: files::Options,
+    /// The configuration file in use, absolute; it is among `files.withheld` too.
+    pub file: Option<PathBuf>,
+    /// Lines to log as warnings at the start: what was ignored, and why.
+    pub notes: Vec<String>,
+    /// Who wrote each key; a key that is not here has its default.
+    pub sources: BTreeMap<&'static str, Source>,
+}
+
+/// Why there is no valid configuration, in one line that names the place, the value and the remedy. The line does not
+/// start with the name of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// Somebody wrote what cannot be: an unknown key, a wrong type, a number out of range, a root that is not there.
+    Mistake(String),
+    /// It may be right, but the system refuses: the root or the configuration file cannot be read.
+    Refused(String),
+}
+
+impl Error {
+    /// The exit status of the program: 2 for a mistake, 1 for what the system refuses.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Mistake(_) => 2,
+            Self::Refused(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Mistake(message) | Self::Refused(message)) = self;
+        formatter.write_str(&one_line(message))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The configuration that these arguments, this environment (`std::env::vars_os()`) and the file they lead to describe.
+/// `current_dir` is absolute. Raise the descriptor limit before: `connections_max` follows it.
+///
+/// # Errors
+/// The first mistake in the file, then in the environment, then in the flags; then what does not fit together.
+pub fn load(
+    args: &Args,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    current_dir: &Path,
+) -> Result<Config, Error> {
+    let mut config = defaults(args, current_dir);
+    let variables = setting::variables(environment);
+    let file = File::find(args, &variables, current_dir)?;
+    let mut settings = match &file {
+        Some(file) => from_file(file, &mut config)?,
+        None => Vec::new(),
+    };
+    settings.extend(setting::from_variables(&variables, current_dir, &mut config.notes));
+    settings.extend(setting::from_flags(args, current_dir));
+    let written = apply(settings, &mut config)?;
+    fit_workers(&mut config, written.get("workers"))?;
+    note_connections(&mut config);
+    check_root(&config.files.root, written.get("root"))?;
+    config.port_asked = written.contains_key("port");
+    config.sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
+    Ok(config)
+}
+
+fn defaults(args: &Args, current_dir: &Path) -> Config {
+    Config {
+        bind: vec![Bind { host: "127.0.0.1".to_owned(), port: None }],
+        port: PORT,
+        port_asked: false,
+        quiet: false,
+        verbose: args.verbose,
+        color: args.color,
+        server: socketserver::Options::default(),
+        sockets: socketserver::SocketOptions::default(),
+        limits: http::Limits::default(),
+        files: files::Options::new(current_dir),
+        file: None,
+        notes: Vec::new(),
+        sources: BTreeMap::new(),
+    }
+}
+
+/// A file that belongs to another program gives a note, and no settings.
+fn from_file<'t>(file: &'t File, config: &mut Config) -> Result<Vec<Setting<'t>>, Error> {
+    let Some(settings) = file.settings()? else {
+        config.notes.push(format!("{} has no valid [salver] table: left alone", file.shown));
+        return Ok(Vec::new());
+    };
+    config.files.withheld.push(file.path.clone());
+    config.file = Some(file.path.clone());
+    Ok(settings)
+}
+
+/// Gives each setting to its field, in order; what is left is the last setting of each key.
+fn apply<'t>(settings: Vec<Setting<'t>>, config: &mut Config) -> Result<BTreeMap<&'static str, Setting<'t>>, Error> {
+    let mut written = BTreeMap::new();
+    for setting in settings {
+        (setting.key.field)(config).assign(&setting).map_err(|expected| setting.mistake(&expected))?;
+        written.insert(setting.key.name, setting);
+    }
+    Ok(written)
+}
+
+/// A number of workers that nobody chose gives way to `workers_max`; one that somebody wrote must fit.
+fn fit_workers(config: &mut Config, written: Option<&Setting<'_>>) -> Result<(), Error> {
+    let server = &mut config.server;
+    match written {
+        Some(workers) if server.workers > server.workers_max => {
+            let expected = format!("expected at most workers_max, which is {}; raise that too", server.workers_max);
+            Err(workers.mistake(&expected))
+        }
+        _ => {
+            server.workers = server.workers.min(server.workers_max);
+            Ok(())
+        }
+    }
+}
+
+fn note_connections(config: &mut Config) {
+    let (asked, allowed) = (config.server.connections_max, socketserver::connections_allowed());
+    if asked > allowed {
+        let note = format!("connections_max = {asked}, but the descriptor limit (ulimit -n) is enough for {allowed}");
+        config.notes.push(note);
+    }
+}
+
+/// The "." at the end asks for search permission too: to list the root is not enough to serve from it.
+fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
+    let Err(error) = std::fs::read_dir(root.join(".")) else { return Ok(()) };
+    let place = written.map_or_else(|| "the current directory".to_owned(), Setting::to_string);
+    let root = root.display();
+    Err(match error.kind() {
+        ErrorKind::NotFound => {
+            Error::Mistake(format!("{place}: there is no directory {root}; create it or name another"))
+        }
+        ErrorKind::NotADirectory => {
+            Error::Mistake(format!("{place}: {root} is not a directory; name the directory to serve"))
+        }
+        _ => Error::Refused(format!("{place}: {root} cannot be read: {error}; allow it or name another directory")),
+    })
+}
+
+/// The configuration in effect with the source of each value, as a file that reads back as the same configuration (if
+/// the root's path is UTF-8).
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let mut config = config.clone();
+    let values: Vec<_> = KEYS.iter().map(|key| (key, (key.field)(&mut config).toml())).collect();
+    let name_width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or_default();
+    let value_width = values.iter().map(|(_, value)| value.chars().count()).max().unwrap_or_default().min(40);
+    let mut text = "[salver]\n".to_owned();
+    for (key, value) in values {
+        let source = config.sources.get(key.name).map_or_else(|| "default".to_owned(), Source::to_string);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:name_width$} = {value:value_width$}  # {}", key.name, one_line(&source));
+    }
+    text
+}
+
+/// What others wrote may hold line breaks and terminal escapes; a log line may not.
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}

@@ -1,0 +1,133 @@
+//! What somebody wrote for a key, in one form for flags, variables and the file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use super::keys::{Key, nearest};
+use super::value::Value;
+use super::{Error, one_line};
+use crate::cli::Args;
+
+/// One value that somebody wrote for one key.
+pub(super) struct Setting<'t> {
+    pub(super) key: &'static Key,
+    pub(super) source: Source,
+    /// As it was written, for messages.
+    pub(super) text: String,
+    pub(super) value: Value<'t>,
+    /// The directory that a relative path starts from: the file's, or the current one.
+    pub(super) base: &'t Path,
+}
+
+/// Who wrote a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A line of the configuration file.
+    File {
+        /// The path as it was given.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// An environment variable, by its name.
+    Variable(String),
+    /// A flag, by its long name, or `ROOT`.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(formatter, "from {path}:{line}"),
+            Self::Variable(name) => formatter.write_str(name),
+            Self::Flag("ROOT") => formatter.write_str("argument ROOT"),
+            Self::Flag(name) => write!(formatter, "flag {name}"),
+        }
+    }
+}
+
+impl Setting<'_> {
+    pub(super) fn mistake(&self, expected: &str) -> Error {
+        Error::Mistake(format!("{self}: {expected}"))
+    }
+}
+
+/// The place and the value, the way its author wrote them.
+impl fmt::Display for Setting<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, text) = (self.key.name, &self.text);
+        match &self.source {
+            Source::File { path, line } => write!(formatter, "{path}:{line}: {name} = {text}"),
+            Source::Variable(variable) => write!(formatter, "{variable}={text}"),
+            Source::Flag(flag) => write!(formatter, "{flag} {text}"),
+        }
+    }
+}
+
+/// The variables that may concern us, in a fixed order. An empty one counts as not set: it is how compose files and
+/// shells say so.
+pub(super) fn variables(environment: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
+    environment
+        .into_iter()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+        .filter(|(name, value)| (name == "PORT" || name.starts_with("SALVER_")) && !value.is_empty())
+        .collect()
+}
+
+/// PORT sorts before SALVER_PORT, and so is the weaker one.
+pub(super) fn from_variables<'t>(
+    variables: &BTreeMap<String, OsString>,
+    current_dir: &'t Path,
+    notes: &mut Vec<String>,
+) -> Vec<Setting<'t>> {
+    let mut settings = Vec::new();
+    let mut injected = Vec::new();
+    for (name, value) in variables.iter().filter(|(name, _)| *name != "SALVER_CONFIG") {
+        let key = if name == "PORT" { Key::named("port") } else { Key::of_variable(name) };
+        match key {
+            _ if is_injected(name, value) => injected.push(name.as_str()),
+            Some(key) => settings.push(written(key, Source::Variable(name.clone()), value.clone(), current_dir)),
+            None => notes.push(unknown_variable(name)),
+        }
+    }
+    if !injected.is_empty() {
+        notes.push(format!("ignored, as Kubernetes sets them for a service named salver: {}", injected.join(", ")));
+    }
+    settings
+}
+
+/// Kubernetes describes a service named `salver` to every container in variables that look like ours; SALVER_PORT is
+/// then `tcp://10.0.0.1:80`.
+fn is_injected(name: &str, value: &OsString) -> bool {
+    let is_url = value.to_string_lossy().contains("://");
+    name.starts_with("SALVER_SERVICE_") || name.starts_with("SALVER_PORT_") || (name == "SALVER_PORT" && is_url)
+}
+
+/// Only a warning: whoever starts us may have variables of their own.
+fn unknown_variable(name: &str) -> String {
+    let key = name.trim_start_matches("SALVER_").to_lowercase();
+    let suggestion = nearest(&key).map(|key| format!("; did you mean {}?", key.variable())).unwrap_or_default();
+    one_line(&format!("{name} is no setting and is ignored{suggestion}"))
+}
+
+/// Flags that may be repeated become one list, separated by commas as in a variable.
+pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
+    let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
+    let flags: [(&str, &'static str, Option<OsString>); 7] = [
+        ("root", "ROOT", args.root.clone().map(Into::into)),
+        ("root", "--root", args.root_flag.clone().map(Into::into)),
+        ("bind", "--bind", list(&args.bind)),
+        ("port", "--port", args.port.clone().map(Into::into)),
+        ("index", "--index", list(&args.index)),
+        ("workers", "--workers", args.workers.clone().map(Into::into)),
+        ("quiet", "--quiet", args.quiet.then(|| "true".into())),
+    ];
+    let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
+    flags.into_iter().filter_map(setting).collect()
+}
+
+fn written<'t>(key: &'static Key, source: Source, value: OsString, base: &'t Path) -> Setting<'t> {
+    Setting { key, source, text: value.to_string_lossy().into_owned(), value: Value::Text(value), base }
+}

@@ -1,0 +1,285 @@
+//! From what was written to the type of a field, and from the field to TOML. What does not fit is answered with what
+//! was expected.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::setting::Setting;
+
+/// No time limit is longer than a day.
+const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
+
+/// A value as it was written.
+pub(super) enum Value<'t> {
+    /// By a flag or a variable, where everything is text, and a list is separated by commas.
+    Text(OsString),
+    /// In the file, where a number is a number.
+    Toml(DeValue<'t>),
+}
+
+impl Value<'_> {
+    fn whole_number(&self) -> Option<u64> {
+        match self {
+            Self::Text(text) => text.to_str()?.parse().ok(),
+            Self::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            Self::Toml(_) => None,
+        }
+    }
+
+    fn seconds(&self) -> Option<Duration> {
+        let seconds = match self {
+            Self::Text(text) => text.to_str()?.parse().ok()?,
+            Self::Toml(DeValue::Float(number)) => number.as_str().parse().ok()?,
+            Self::Toml(_) => return self.whole_number().map(Duration::from_secs),
+        };
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Text(text) if text == "true" || text == "1" => Some(true),
+            Self::Text(text) if text == "false" || text == "0" => Some(false),
+            Self::Toml(DeValue::Boolean(truth)) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// The only text that need not be UTF-8.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Text(text) => Some(Path::new(text)),
+            Self::Toml(value) => value.as_str().map(Path::new),
+        }
+    }
+
+    fn list(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Text(text) => Some(text.to_str()?.split(',').map(str::trim).collect()),
+            Self::Toml(DeValue::Array(items)) => items.iter().map(|item| item.get_ref().as_str()).collect(),
+            Self::Toml(_) => None,
+        }
+    }
+}
+
+/// A field of the configuration that a key fills.
+pub(super) trait Field {
+    /// Takes the value, or says what it expected instead.
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String>;
+    /// The value as it stands in a file.
+    fn toml(&self) -> String;
+}
+
+macro_rules! number_fields {
+    ($($number:ty)*) => {$(
+        impl Field for $number {
+            fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+                let range = &setting.key.range;
+                let number = setting.value.whole_number().filter(|number| range.contains(number));
+                *self = number
+                    .and_then(|number| Self::try_from(number).ok())
+                    .ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))?;
+                Ok(())
+            }
+
+            fn toml(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+number_fields!(u16 u32 u64 usize i32);
+
+impl Field for Duration {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let seconds = setting.value.seconds().filter(|time| !time.is_zero() && *time <= TIMEOUT_MAX);
+        *self = seconds
+            .ok_or_else(|| format!("expected seconds, more than 0 and at most {} (a day)", TIMEOUT_MAX.as_secs()))?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        self.as_secs_f64().to_string()
+    }
+}
+
+impl Field for bool {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        *self = setting.value.truth().ok_or("expected true or false")?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Field for PathBuf {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let path = setting.value.path().filter(|path| !path.as_os_str().is_empty()).ok_or("expected a path")?;
+        // Components leave out every "." but keep "..": what that means is for the system to say.
+        *self = setting.base.join(path).components().collect();
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        quoted(&self.to_string_lossy())
+    }
+}
+
+/// File names: the only list of strings there is.
+impl Field for Vec<String> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let names = setting.value.list().ok_or("expected a list of file names, such as [\"index.html\"]")?;
+        if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
+            return Err(format!("expected file names without a directory, not '{name}'"));
+        }
+        *self = names.into_iter().map(str::to_owned).collect();
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(self)
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
+}
+
+impl Field for Vec<Bind> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let texts = setting.value.list().filter(|texts| !texts.is_empty());
+        let texts = texts.ok_or("expected a list of addresses, such as [\"127.0.0.1\", \"[::1]:8080\"]")?;
+        let parse = |text: &str| Bind::parse(text).ok_or_else(|| format!("{BIND_EXPECTED}, not '{text}'"));
+        *self = texts.into_iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(self)
+    }
+}
+
+const BIND_EXPECTED: &str = "expected an IP address or a host name, such as 0.0.0.0, localhost:8080 or [::1]:8080";
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// An IP address or a host name, without brackets.
+    pub host: String,
+    /// Its own port, in place of the common one.
+    pub port: Option<u16>,
+}
+
+impl Bind {
+    fn parse(text: &str) -> Option<Self> {
+        let (host, rest) = match text.strip_prefix('[') {
+            Some(text) => text.split_once(']').filter(|(host, _)| is_ipv6(host))?,
+            None if is_ipv6(text) => (text, ""),
+            None => text.split_at(text.find(':').unwrap_or(text.len())),
+        };
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(port.parse().ok()?),
+            None if rest.is_empty() => None,
+            None => return None,
+        };
+        (is_ipv6(host) || is_ipv4_or_name(host)).then(|| Self { host: host.to_owned(), port })
+    }
+}
+
+/// A link-local address may name its interface: `fe80::1%eth0`.
+fn is_ipv6(host: &str) -> bool {
+    let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
+    address.parse::<Ipv6Addr>().is_ok() && zone.split('.').all(is_label)
+}
+
+/// A name whose last label is a number can only be an IPv4 address, and then it must be one.
+fn is_ipv4_or_name(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return host.parse::<Ipv4Addr>().is_ok();
+    }
+    host.len() <= 253 && host.split('.').all(is_label)
+}
+
+fn is_label(label: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=63).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(is_allowed)
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]", self.host)?;
+        } else {
+            formatter.write_str(&self.host)?;
+        }
+        self.port.map_or(Ok(()), |port| write!(formatter, ":{port}"))
+    }
+}
+
+fn list_toml(items: &[impl ToString]) -> String {
+    let items: Vec<_> = items.iter().map(|item| quoted(&item.to_string())).collect();
+    format!("[{}]", items.join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|character| match character {
+        '"' | '\\' => format!("\\{character}"),
+        _ if character.is_control() => format!("\\u{:04X}", u32::from(character)),
+        _ => character.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_bind(text: &str, expected: Option<(&str, Option<u16>)>) {
+        let bind = Bind::parse(text);
+        assert_eq!(bind.as_ref().map(|bind| (bind.host.as_str(), bind.port)), expected, "{text}");
+        if let Some(bind) = bind {
+            assert_eq!(Bind::parse(&bind.to_string()), Some(bind), "{text} reads back");
+        }
+    }
+
+    #[test]
+    fn bind_takes_addresses_and_names_with_or_without_a_port() {
+        check_bind("127.0.0.1", Some(("127.0.0.1", None)));
+        check_bind("0.0.0.0:80", Some(("0.0.0.0", Some(80))));
+        check_bind("::", Some(("::", None)));
+        check_bind("::1", Some(("::1", None)));
+        check_bind("[::1]", Some(("::1", None)));
+        check_bind("[::1]:0", Some(("::1", Some(0))));
+        check_bind("fe80::1%eth0.7", Some(("fe80::1%eth0.7", None)));
+        check_bind("[fe80::1%eth0]:80", Some(("fe80::1%eth0", Some(80))));
+        check_bind("localhost", Some(("localhost", None)));
+        check_bind("my_box-2.example.org:65535", Some(("my_box-2.example.org", Some(65_535))));
+        check_bind("1.example", Some(("1.example", None)));
+    }
+
+    #[test]
+    fn bind_refuses_what_no_socket_could_be_bound_to() {
+        let wrong = "|:80|80|*|a b|a..b|.a|-a|http://a|a/b|\u{e9}.fr|localhost:|localhost:x|localhost:65536\
+                     |localhost:-1|256.0.0.1|1.2.3|1.2.3.4.5|[127.0.0.1]|[localhost]:80\
+                     |[|[]|[]:80|[::1|::1]|[::1]80|[::1]:|1:2:3|fe80::1%";
+        wrong.split('|').for_each(|text| check_bind(text, None));
+        check_bind(&"a".repeat(64), None);
+    }
+
+    #[test]
+    fn quoted_text_is_toml() {
+        for text in ["", "plain", "C:\\\"x\"", "tab\t line\n nul\0 del\u{7f} c1\u{85}", "\u{1f980} 'it'"] {
+            let quoted = quoted(text);
+            assert_eq!(DeValue::parse(&quoted).unwrap().get_ref().as_str(), Some(text), "{quoted}");
+        }
+    }
+}
