@@ -1,3 +1,260 @@
-//! URL to response, from a directory.
+//! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
+//!
+//! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
+//! index or redirect (here), `representation` (head, validators, content), `conditional` (preconditions), `range`, and the
+//! [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has changed.
+//! This layer knows nothing of sockets or threads.
+
+mod cache;
+mod conditional;
+mod mime;
 mod options;
+mod range;
+mod representation;
+mod root;
+mod target;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ::http::{HeaderValue, Method, StatusCode, header};
+use log::{error, info};
+
+use self::cache::{Cache, Entry};
+use self::conditional::Outcome;
+use self::range::Selection;
+use self::representation::{Representation, Stamp, Witness};
+use self::root::{Found, Miss, Root};
+use self::target::{SafePath, Unsafe};
+use crate::http::{Handler, Request, Response, Target};
+
 pub use options::Options;
+
+/// The methods there are, for files.
+const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+/// The page of a site that tells that there is no such page.
+const NOT_FOUND_PAGE: &[u8] = b"/404.html";
+
+/// Serves the files of a directory.
+pub struct Files {
+    root: Root,
+    index: Vec<String>,
+    memory_bytes_max: u64,
+    cache: Cache,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("root", &self.root).field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// What a target turns out to be.
+enum Resource {
+    File(Arc<Entry>),
+    /// A directory that was asked for without its slash; its canonical target.
+    Moved(String),
+}
+
+/// Why a target has no resource.
+enum Nothing {
+    /// No URI of this server.
+    Malformed,
+    /// Not there, or not for serving.
+    Absent,
+    /// The system failed; the reason is in the log.
+    Failed(StatusCode),
+}
+
+impl Files {
+    /// Serves as these options say. The root may come and go while it is served.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            root: Root::new(options.root, options.withheld),
+            index: options.index,
+            memory_bytes_max: options.cache_file_bytes_max,
+            cache: Cache::new(options.cache_bytes_max, options.cache_idle_timeout),
+        }
+    }
+
+    fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
+        match self.find(path) {
+            Ok(Resource::File(entry)) => select(&entry.representation, request),
+            Ok(Resource::Moved(target)) => redirect(target, query),
+            Err(nothing) => self.explain(nothing),
+        }
+    }
+
+    /// Answers a method that files don't have: 405 where there is something, else what a GET would be told.
+    fn refuse_method(&self, path: &[u8]) -> Response {
+        match self.find(path) {
+            Ok(_) => Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW),
+            Err(nothing) => self.explain(nothing),
+        }
+    }
+
+    fn explain(&self, nothing: Nothing) -> Response {
+        match nothing {
+            Nothing::Malformed => Response::error_page(StatusCode::BAD_REQUEST),
+            Nothing::Failed(status) => Response::error_page(status),
+            Nothing::Absent => match self.find(NOT_FOUND_PAGE) {
+                Ok(Resource::File(page)) => page.representation.as_page(StatusCode::NOT_FOUND),
+                _ => Response::error_page(StatusCode::NOT_FOUND),
+            },
+        }
+    }
+
+    /// Finds what a path means: from the cache by the path as it came, then by its canonical spelling, then from disk.
+    fn find(&self, path: &[u8]) -> Result<Resource, Nothing> {
+        if let Some(entry) = self.cache.find(path) {
+            return Ok(Resource::File(entry));
+        }
+        let safe = SafePath::parse(path).map_err(|reason| refuse_target(path, reason))?;
+        let canonical = safe.canonical();
+        if canonical.as_bytes() != path
+            && let Some(entry) = self.cache.find(canonical.as_bytes())
+        {
+            return Ok(Resource::File(entry));
+        }
+        if safe.is_directory { self.find_index(&safe, &canonical) } else { self.find_file(&safe, &canonical) }
+    }
+
+    fn find_file(&self, path: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
+        match self.open(path)? {
+            Found::Directory => Ok(Resource::Moved(path.as_directory().canonical())),
+            Found::File(file, stat) => self.keep(canonical, path, file, &stat, Vec::new()).map(Resource::File),
+        }
+    }
+
+    /// The first index that a directory has. That those before it are missing is part of what has to hold.
+    fn find_index(&self, directory: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
+        let mut missing = Vec::new();
+        for name in &self.index {
+            let path = directory.join(name);
+            match self.open(&path) {
+                Ok(Found::File(file, stat)) => {
+                    return self.keep(canonical, &path, file, &stat, missing).map(Resource::File);
+                }
+                Ok(Found::Directory) | Err(Nothing::Absent) => {
+                    missing.extend(Witness::new(self.root.locate(&path), None));
+                }
+                Err(nothing) => return Err(nothing),
+            }
+        }
+        Err(Nothing::Absent)
+    }
+
+    fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
+        self.root.open(path).map_err(|miss| match miss {
+            Miss::Absent => Nothing::Absent,
+            Miss::Refused(reason) => {
+                info!("{}: not served: {reason}", path.canonical());
+                Nothing::Absent
+            }
+            Miss::Failed(error) => fail(path, &error),
+        })
+    }
+
+    /// Makes a file ready, and keeps it for the next request, unless its next change might not show.
+    fn keep(
+        &self,
+        canonical: &str,
+        path: &SafePath,
+        file: std::fs::File,
+        stat: &rustix::fs::Stat,
+        mut witnesses: Vec<Witness>,
+    ) -> Result<Arc<Entry>, Nothing> {
+        let content_type = mime::content_type(path.as_path());
+        let made = Representation::of(file, stat, content_type, self.memory_bytes_max);
+        let (representation, stamp) = made.map_err(|error| fail(path, &error))?;
+        witnesses.extend(Witness::new(self.root.locate(path), Some(stamp)));
+        let entry = Arc::new(Entry::new(representation, witnesses));
+        if Stamp::is_settled(&stamp, SystemTime::now()) {
+            self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
+        }
+        Ok(entry)
+    }
+}
+
+impl Handler for Files {
+    fn handle(&self, request: &Request<'_>) -> Response {
+        match (&request.method, request.target) {
+            (&Method::GET | &Method::HEAD, Target::Path { path, query }) => self.get(request, path, query),
+            (&Method::OPTIONS, _) => Response::new(StatusCode::NO_CONTENT).field(header::ALLOW, ALLOW),
+            (&Method::CONNECT | &Method::TRACE, _) => {
+                Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW)
+            }
+            (&Method::POST | &Method::PUT | &Method::DELETE | &Method::PATCH, Target::Path { path, .. }) => {
+                self.refuse_method(path)
+            }
+            _ => Response::error_page(StatusCode::NOT_IMPLEMENTED),
+        }
+    }
+
+    fn service_actions(&self) {
+        self.cache.sweep();
+    }
+}
+
+/// From a representation to the answer that the request's conditions and range select.
+fn select(representation: &Representation, request: &Request<'_>) -> Response {
+    let (fields, validators) = (request.fields, &representation.validators);
+    match conditional::evaluate(fields, validators) {
+        Outcome::NotModified => return representation.not_modified(),
+        Outcome::Failed => return Response::error_page(StatusCode::PRECONDITION_FAILED),
+        Outcome::Proceed => {}
+    }
+    // Range is defined for GET alone (RFC 9110 section 14.2).
+    let range = fields.only("range").filter(|_| request.method == Method::GET);
+    let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now())) else {
+        return representation.whole();
+    };
+    match range::select(range, representation.length) {
+        Selection::Whole => representation.whole(),
+        Selection::Part(part) => representation.part(part),
+        Selection::Unsatisfiable => unsatisfiable(representation.length),
+    }
+}
+
+fn unsatisfiable(length: u64) -> Response {
+    let content_range = HeaderValue::try_from(format!("bytes */{length}"));
+    let page = Response::error_page(StatusCode::RANGE_NOT_SATISFIABLE);
+    content_range.into_iter().fold(page, |page, value| page.field(header::CONTENT_RANGE, value))
+}
+
+/// 301 to a path of this server, with the query that was asked.
+fn redirect(mut target: String, query: Option<&[u8]>) -> Response {
+    let mut location = std::mem::take(&mut target).into_bytes();
+    if let Some(query) = query {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    match HeaderValue::try_from(location) {
+        Ok(location) => Response::error_page(StatusCode::MOVED_PERMANENTLY)
+            .field(header::LOCATION, location)
+            .field(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        Err(_) => Response::error_page(StatusCode::BAD_REQUEST),
+    }
+}
+
+fn refuse_target(path: &[u8], reason: Unsafe) -> Nothing {
+    let why = match reason {
+        Unsafe::Malformed => return Nothing::Malformed,
+        Unsafe::Above => "it leads above the root",
+        Unsafe::Separator => "it has a separator within a segment",
+        Unsafe::Hidden => "its name begins with a dot",
+    };
+    info!("{}: not served: {why}", path.escape_ascii());
+    Nothing::Absent
+}
+
+fn fail(path: &SafePath, error: &std::io::Error) -> Nothing {
+    error!("{}: {error}", path.canonical());
+    let descriptors_ran_out =
+        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    let is_passing = descriptors_ran_out.contains(&error.raw_os_error());
+    Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
+}

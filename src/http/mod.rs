@@ -1,3 +1,43 @@
-//! Bytes to requests, responses to bytes.
+//! Bytes to requests, responses to bytes: HTTP/1.1 (RFC 9110, RFC 9112) for a [`Handler`] that decides.
+//!
+//! [`Service`] makes a `socketserver` handler of an HTTP [`Handler`]: it reads a request head, and its body where there is
+//! one, asks the handler for a complete [`Response`], and writes it. This layer knows nothing of where content comes from.
+//!
+//! Reading order: `limits`, `request` (head to [`Request`]), `headers` (field lines), `body` (framing of what follows the
+//! head), `response`, `write` (the only place that makes HTTP bytes), `date`, `connection` (reading, handling, writing).
+
+mod body;
+mod connection;
+mod date;
+mod headers;
 mod limits;
-pub use limits::*;
+mod log;
+mod request;
+mod response;
+mod write;
+
+pub use connection::{Service, Session};
+pub use date::{format_date, parse_date};
+pub use headers::Fields;
+pub use limits::{FIELDS_CEILING, Limits};
+pub use request::{Request, Target, Version};
+pub use response::{Body, FileBody, FileVersion, Response};
+pub use write::PreparedHead;
+
+/// What answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Decides the complete answer to a request. It may read files; for work that takes long there is
+    /// [`slow`](crate::socketserver::slow).
+    fn handle(&self, request: &Request<'_>) -> Response;
+
+    /// The most bytes (of content) that this request's body may have to be collected for `handle`; a larger one is
+    /// answered 413. 0 means that a body is of no interest: it is read and thrown away, within
+    /// [`Limits::body_discard_bytes_max`].
+    fn body_bytes_max(&self, head: &Request<'_>) -> u64 {
+        let _ = head;
+        0
+    }
+
+    /// Runs about once a second, for housekeeping.
+    fn service_actions(&self) {}
+}

@@ -1,3 +1,31 @@
-//! Sockets, threads and deadlines.
+//! Sockets, threads and deadlines: Python's `socketserver` done for Rust.
+//!
+//! Write a [`Handler`], hand it to a [`Server`], call [`Server::serve_forever`]. An acceptor thread per listener queues
+//! connections for a pool of workers; a connection that waits for its peer is parked and costs a socket and some hundred
+//! bytes, never a thread. This layer knows nothing of HTTP or files.
+//!
+//! Reading order: `handler` (what a protocol says), `stream`, `listener`, `acceptor`, `pool` (workers and their queue),
+//! `crew` (spare workers), `parking` and `poller` (who waits, who is ready), `server`.
+
+mod acceptor;
+mod alarm;
+mod blocking;
+mod crew;
+mod handler;
+mod listener;
 mod options;
-pub use options::*;
+mod parking;
+mod poller;
+mod pool;
+mod server;
+mod stop;
+mod stream;
+
+pub use blocking::blocking;
+pub use crew::slow;
+pub use handler::{Address, Conn, End, Handler, Interest, Next, Peer, Wake, Waker};
+pub use listener::Listener;
+pub use options::{CONNECTIONS_CEILING, DESCRIPTORS_RESERVED, Options, SocketOptions, connections_allowed};
+pub use server::Server;
+pub use stop::Stopper;
+pub use stream::Stream;

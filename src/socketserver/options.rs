@@ -58,10 +58,12 @@ pub struct SocketOptions {
     pub reuse_address: bool,
     /// SO_REUSEPORT: several processes may listen on one address; hides that a port is taken. Default: false.
     pub reuse_port: bool,
+    /// IPV6_V6ONLY: `[::]` takes no IPv4 connections. Default: false.
+    pub v6_only: bool,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { backlog: 1_024, nodelay: true, reuse_address: true, reuse_port: false }
+        Self { backlog: 1_024, nodelay: true, reuse_address: true, reuse_port: false, v6_only: false }
     }
 }

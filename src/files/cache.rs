@@ -1,0 +1,82 @@
+//! Representations kept ready, by canonical target. Never stale: each use first looks, by name, whether the file still is
+//! what it was. Bounded in bytes, and cleared of what nobody asks for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as QuickCache;
+
+use super::representation::{Representation, Witness};
+
+/// What an entry costs beside its content: key, heads, paths, and the cache's own.
+const OVERHEAD_BYTES: u64 = 1 << 10;
+
+/// A first guess of how many entries there will be; the cache grows with need.
+const ENTRIES_EXPECTED: usize = 256;
+
+pub(super) struct Cache {
+    entries: QuickCache<Box<[u8]>, Arc<Entry>, Weigh>,
+    idle_timeout: Duration,
+    epoch: Instant,
+}
+
+/// A representation and what has to hold for it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) representation: Representation,
+    witnesses: Vec<Witness>,
+    /// Seconds of the cache's time when it was last used.
+    used: AtomicU32,
+}
+
+impl Entry {
+    pub(super) fn new(representation: Representation, witnesses: Vec<Witness>) -> Self {
+        Self { representation, witnesses, used: AtomicU32::new(0) }
+    }
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<Box<[u8]>, Arc<Entry>> for Weigh {
+    fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry>) -> u64 {
+        OVERHEAD_BYTES + key.len() as u64 + entry.representation.weight()
+    }
+}
+
+impl Cache {
+    pub(super) fn new(bytes_max: u64, idle_timeout: Duration) -> Self {
+        let entries = QuickCache::with_weighter(ENTRIES_EXPECTED, bytes_max, Weigh);
+        Self { entries, idle_timeout, epoch: Instant::now() }
+    }
+
+    /// The entry of a target, if its file is still the same.
+    pub(super) fn find(&self, target: &[u8]) -> Option<Arc<Entry>> {
+        let entry = self.entries.get(target)?;
+        if !entry.witnesses.iter().all(Witness::agrees) {
+            self.entries.remove(target);
+            return None;
+        }
+        entry.used.store(self.seconds(), Ordering::Relaxed);
+        Some(entry)
+    }
+
+    pub(super) fn insert(&self, target: &[u8], entry: Arc<Entry>) {
+        entry.used.store(self.seconds(), Ordering::Relaxed);
+        self.entries.insert(target.into(), entry);
+    }
+
+    /// Drops what was not used for long, and with it descriptors.
+    pub(super) fn sweep(&self) {
+        let now = u64::from(self.seconds());
+        let is_used =
+            |entry: &Entry| now < u64::from(entry.used.load(Ordering::Relaxed)) + self.idle_timeout.as_secs().max(1);
+        self.entries.retain(|_, entry| is_used(entry));
+    }
+
+    fn seconds(&self) -> u32 {
+        u32::try_from(self.epoch.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+}

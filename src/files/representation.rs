@@ -1,0 +1,252 @@
+//! A file made ready to be sent: its validators, its head, its content, and what tells that it is no longer the same.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ::http::{HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use rustix::fs::Stat;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::conditional::Validators;
+use crate::http::{Body, FileBody, FileVersion, PreparedHead, Response, format_date};
+
+/// A time stamp younger than this says little: the clock of a file system is coarse, and a second change may hide in it.
+const GRAIN: Duration = Duration::from_secs(2);
+
+/// How often a file that changes while it is read is read again.
+const TORN_READS_MAX: usize = 3;
+
+/// Of what is served: look again before it is used again.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What can be asked of a file, ready.
+#[derive(Debug)]
+pub(super) struct Representation {
+    pub(super) validators: Validators,
+    pub(super) length: u64,
+    content_type: HeaderValue,
+    content: Content,
+    ok: PreparedHead,
+    not_modified: PreparedHead,
+}
+
+#[derive(Debug)]
+enum Content {
+    Memory(Bytes),
+    Disk(Arc<File>, FileVersion),
+}
+
+/// What says whether a name still means the same file in the same state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    version: FileVersion,
+    /// It moves when the bytes, the permissions or the mtime are set, and nobody can set it back.
+    changed: (i64, u32),
+}
+
+impl Stamp {
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_lossless,
+        reason = "the types of these members differ between systems"
+    )]
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            version: FileVersion::of_stat(stat),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        }
+    }
+
+    /// Whether a later change is sure to give another stamp. It isn't while the last one is too young.
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+        let newest = self.version.modified.0.max(self.changed.0);
+        // An mtime may lie in the future and mean nothing; the time of the change itself then decides.
+        let newest = if newest > seconds(now) { self.changed.0 } else { newest };
+        newest.saturating_add(GRAIN.as_secs() as i64) <= seconds(now)
+    }
+}
+
+/// Looks by name whether it still is what it was.
+#[derive(Debug)]
+pub(super) struct Witness {
+    path: CString,
+    expected: Option<Stamp>,
+}
+
+impl Witness {
+    /// None for a path that no file can have.
+    pub(super) fn new(path: PathBuf, expected: Option<Stamp>) -> Option<Self> {
+        Some(Self { path: CString::new(path.as_os_str().as_bytes()).ok()?, expected })
+    }
+
+    pub(super) fn agrees(&self) -> bool {
+        rustix::fs::stat(&*self.path).ok().map(|stat| Stamp::of(&stat)) == self.expected
+    }
+}
+
+impl Representation {
+    /// Makes a file ready. The stamp is of the state that was read.
+    pub(super) fn of(
+        file: File,
+        stat: &Stat,
+        content_type: HeaderValue,
+        memory_bytes_max: u64,
+    ) -> io::Result<(Self, Stamp)> {
+        let (content, stamp) = if Stamp::of(stat).version.bytes <= memory_bytes_max {
+            read_whole(file, stat, memory_bytes_max)?
+        } else {
+            let stamp = Stamp::of(stat);
+            (Content::Disk(Arc::new(file), stamp.version), stamp)
+        };
+        Ok((Self::new(content, stamp, content_type, SystemTime::now()), stamp))
+    }
+
+    fn new(content: Content, stamp: Stamp, content_type: HeaderValue, now: SystemTime) -> Self {
+        let length = match &content {
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::Disk(_, version) => version.bytes,
+        };
+        let validators = Validators {
+            etag: match &content {
+                Content::Memory(bytes) => Some(content_etag(bytes)),
+                Content::Disk(..) => version_etag(stamp, now),
+            },
+            last_modified: last_modified(stamp.version, now),
+        };
+        let shared = shared_fields(&validators);
+        let mut fields = vec![
+            (header::CONTENT_TYPE, content_type.clone()),
+            (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+        ];
+        fields.extend(shared.iter().cloned());
+        Self {
+            ok: PreparedHead::new(StatusCode::OK, &fields, Some(length)),
+            not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &shared, None),
+            validators,
+            length,
+            content_type,
+            content,
+        }
+    }
+
+    /// 200: all of it.
+    pub(super) fn whole(&self) -> Response {
+        Response::prepared(self.ok.clone(), self.content(0..self.length))
+    }
+
+    /// 304: what the client has is still right.
+    pub(super) fn not_modified(&self) -> Response {
+        Response::prepared(self.not_modified.clone(), Body::Empty)
+    }
+
+    /// 206: a part of it.
+    pub(super) fn part(&self, range: Range<u64>) -> Response {
+        let content_range = format!("bytes {}-{}/{}", range.start, range.end - 1, self.length);
+        self.with_fields(Response::new(StatusCode::PARTIAL_CONTENT))
+            .field(header::CONTENT_RANGE, ascii_value(content_range))
+            .field(header::CONTENT_TYPE, self.content_type.clone())
+            .body(self.content(range))
+    }
+
+    /// Its content under another status: a page of the site that tells of an error.
+    pub(super) fn as_page(&self, status: StatusCode) -> Response {
+        Response::new(status)
+            .field(header::CONTENT_TYPE, self.content_type.clone())
+            .field(header::CACHE_CONTROL, NO_CACHE)
+            .body(self.content(0..self.length))
+    }
+
+    fn with_fields(&self, response: Response) -> Response {
+        shared_fields(&self.validators)
+            .into_iter()
+            .fold(response, |response, (name, value)| response.field(name, value))
+    }
+
+    fn content(&self, range: Range<u64>) -> Body {
+        match &self.content {
+            Content::Memory(bytes) => {
+                let at = |position: u64| usize::try_from(position).map_or(bytes.len(), |at| at.min(bytes.len()));
+                Body::Bytes(bytes.slice(at(range.start)..at(range.end)))
+            }
+            Content::Disk(file, version) => Body::File(FileBody { file: Arc::clone(file), version: *version, range }),
+        }
+    }
+
+    /// The memory it takes, in bytes; a descriptor counts as much as a mid-sized file.
+    pub(super) fn weight(&self) -> u64 {
+        match &self.content {
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::Disk(..) => 64 << 10,
+        }
+    }
+}
+
+/// What 200, 206 and 304 share (RFC 9110 section 15.4.5).
+fn shared_fields(validators: &Validators) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields = vec![(header::CACHE_CONTROL, NO_CACHE)];
+    let etag = validators.etag.as_ref().and_then(|etag| HeaderValue::from_bytes(etag).ok());
+    fields.extend(etag.map(|etag| (header::ETAG, etag)));
+    let date = validators.last_modified.and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds)));
+    fields.extend(date.map(|date| (header::LAST_MODIFIED, ascii_value(date))));
+    fields
+}
+
+/// Reads a file that goes into memory. One that changes meanwhile is read again; one that has outgrown memory is served
+/// from disk.
+fn read_whole(mut file: File, stat: &Stat, memory_bytes_max: u64) -> io::Result<(Content, Stamp)> {
+    let mut stamp = Stamp::of(stat);
+    for _ in 0..TORN_READS_MAX {
+        let mut bytes = Vec::with_capacity(usize::try_from(stamp.version.bytes).unwrap_or(0) + 1);
+        io::Seek::rewind(&mut file)?;
+        (&mut file).take(memory_bytes_max + 1).read_to_end(&mut bytes)?;
+        let now = Stamp::of(&rustix::fs::fstat(&file)?);
+        if now == stamp && bytes.len() as u64 == stamp.version.bytes {
+            return Ok((Content::Memory(bytes.into()), stamp));
+        }
+        stamp = now;
+    }
+    Ok((Content::Disk(Arc::new(file), stamp.version), stamp))
+}
+
+/// A tag that is the same wherever the content is the same, whatever the file's dates say.
+fn content_etag(bytes: &[u8]) -> Vec<u8> {
+    format!("\"{:032x}\"", xxh3_128(bytes)).into_bytes()
+}
+
+/// A tag of a file too large to read for it; none where its mtime can't tell one state from another.
+fn version_etag(stamp: Stamp, now: SystemTime) -> Option<Vec<u8>> {
+    let FileVersion { bytes, modified: (seconds, nanoseconds) } = stamp.version;
+    let tells = tells_time(stamp.version, now) && stamp.is_settled(now);
+    tells.then(|| format!("\"{seconds:x}.{nanoseconds:x}-{bytes:x}\"").into_bytes())
+}
+
+/// None where the mtime is no time of a change, or has no form as a date.
+fn last_modified(version: FileVersion, now: SystemTime) -> Option<u64> {
+    if tells_time(version, now) { u64::try_from(version.modified.0).ok() } else { None }
+}
+
+/// Whether an mtime can be believed: 0 and 1 are what reproducible builds write, and nothing was changed in the future
+/// (RFC 9110 section 8.8.2.1).
+fn tells_time(version: FileVersion, now: SystemTime) -> bool {
+    (2..=seconds(now)).contains(&version.modified.0)
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// A value made of digits and letters, which always is one.
+fn ascii_value(value: String) -> HeaderValue {
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,203 @@
+//! From a request target to a path beneath the root: decoded once, without dot segments. Pure.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+
+/// What stands for itself in a path segment: `pchar` of RFC 3986 section 3.3 without `%`.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+/// The one name with a dot in front that is no secret (RFC 8615).
+const WELL_KNOWN: &[u8] = b".well-known";
+
+/// A path that lies beneath the root by its form: no empty, dot or hidden segments. Links are another matter: the
+/// root looks at those when it opens the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SafePath {
+    /// Segments joined by `/`, none in front; empty for the root itself.
+    bytes: Vec<u8>,
+    /// The target ended with a slash: it asks for a directory.
+    pub(super) is_directory: bool,
+}
+
+/// Why a target has no path beneath the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsafe {
+    /// A percent sign without two hexadecimal digits, or an encoded NUL: no URI of this server.
+    Malformed,
+    /// Dot segments lead above the root.
+    Above,
+    /// An encoded slash, or a backslash: a separator where none may be.
+    Separator,
+    /// A segment begins with a dot.
+    Hidden,
+}
+
+impl SafePath {
+    /// Reads the path of a target: it begins with `/` and has no query.
+    pub(super) fn parse(path: &[u8]) -> Result<Self, Unsafe> {
+        let mut segments: Vec<Vec<u8>> = Vec::new();
+        let mut is_directory = true;
+        for segment in path.split(|&byte| byte == b'/').skip(1) {
+            let segment = decode(segment)?;
+            is_directory = matches!(&segment[..], b"" | b"." | b"..");
+            match &segment[..] {
+                b"" | b"." => {}
+                b".." => drop(segments.pop().ok_or(Unsafe::Above)?),
+                _ => segments.push(segment),
+            }
+        }
+        let is_hidden = |(at, segment): (usize, &Vec<u8>)| segment[0] == b'.' && (at > 0 || segment != WELL_KNOWN);
+        if segments.iter().enumerate().any(is_hidden) {
+            return Err(Unsafe::Hidden);
+        }
+        Ok(Self { bytes: segments.join(&b'/'), is_directory })
+    }
+
+    /// The path of a file in this directory.
+    pub(super) fn join(&self, name: &str) -> Self {
+        let mut bytes = self.bytes.clone();
+        if !bytes.is_empty() {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name.as_bytes());
+        Self { bytes, is_directory: false }
+    }
+
+    /// The path, relative to the root.
+    pub(super) fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(if self.bytes.is_empty() { b"." } else { &self.bytes }))
+    }
+
+    /// The one spelling of this path as a target: absolute, encoded, with a slash behind a directory. It never begins
+    /// with two slashes, which a browser would take for a host.
+    pub(super) fn canonical(&self) -> String {
+        let mut target = String::with_capacity(self.bytes.len() + 2);
+        for segment in self.bytes.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()) {
+            target.push('/');
+            target.extend(percent_encode(segment, SEGMENT));
+        }
+        if self.is_directory || target.is_empty() {
+            target.push('/');
+        }
+        target
+    }
+
+    /// The target of the directory of this path.
+    pub(super) fn as_directory(&self) -> Self {
+        Self { bytes: self.bytes.clone(), is_directory: true }
+    }
+}
+
+/// Decodes a segment, once. Bytes that are not UTF-8 are a name like any other.
+fn decode(segment: &[u8]) -> Result<Vec<u8>, Unsafe> {
+    let well_formed = |at: usize| {
+        let digits = segment.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !memchr::memchr_iter(b'%', segment).all(well_formed) {
+        return Err(Unsafe::Malformed);
+    }
+    let decoded: Vec<u8> = percent_decode(segment).collect();
+    if decoded.contains(&0) {
+        return Err(Unsafe::Malformed);
+    }
+    if decoded.iter().any(|byte| b"/\\".contains(byte)) {
+        return Err(Unsafe::Separator);
+    }
+    Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn targets_become_paths() {
+        for (target, expected) in [
+            ("/", Ok(("", true))),
+            ("/a", Ok(("a", false))),
+            ("/a/", Ok(("a", true))),
+            ("/a//b", Ok(("a/b", false))),
+            ("//a", Ok(("a", false))),
+            ("/./a/./b", Ok(("a/b", false))),
+            ("/a/../b", Ok(("b", false))),
+            ("/a/..", Ok(("", true))),
+            ("/a/%2e%2E/b", Ok(("b", false))),
+            ("/a/b/.", Ok(("a/b", true))),
+            ("/t1%2ehtml", Ok(("t1.html", false))),
+            ("/pct%2541.txt", Ok(("pct%41.txt", false))),
+            ("/a+b", Ok(("a+b", false))),
+            ("/.well-known/x", Ok((".well-known/x", false))),
+            ("/a/.well-known", Err(Unsafe::Hidden)),
+            ("/.well-known/.x", Err(Unsafe::Hidden)),
+            ("/.git/config", Err(Unsafe::Hidden)),
+            ("/%2ehidden", Err(Unsafe::Hidden)),
+            ("/...", Err(Unsafe::Hidden)),
+            ("/.git/../a", Ok(("a", false))),
+            ("/..", Err(Unsafe::Above)),
+            ("/a/../../b", Err(Unsafe::Above)),
+            ("/%2e%2e/b", Err(Unsafe::Above)),
+            ("/..%2fb", Err(Unsafe::Separator)),
+            ("/a%5cb", Err(Unsafe::Separator)),
+            ("/a\\b", Err(Unsafe::Separator)),
+            ("/%", Err(Unsafe::Malformed)),
+            ("/%zz", Err(Unsafe::Malformed)),
+            ("/%4", Err(Unsafe::Malformed)),
+            ("/a%00b", Err(Unsafe::Malformed)),
+            ("/%252e%252e/b", Ok(("%2e%2e/b", false))),
+        ] {
+            let expected = expected.map(|(path, is_directory): (&str, bool)| (path.as_bytes().to_vec(), is_directory));
+            let parsed = SafePath::parse(target.as_bytes()).map(|path| (path.bytes, path.is_directory));
+            assert_eq!(parsed, expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_kept() {
+        let path = SafePath::parse(b"/%ff%c0%ae").unwrap();
+        assert_eq!(path.bytes, b"\xff\xc0\xae");
+        assert_eq!(path.canonical(), "/%FF%C0%AE");
+    }
+
+    proptest! {
+        /// Whatever is asked for, what comes out has no way up, no separator within a segment, no hidden segment.
+        #[test]
+        fn paths_are_safe(target in "/([a.%/\\\\]|%2[eEfF5]|%5[cC]|%00|\u{fc}){0,40}") {
+            if let Ok(path) = SafePath::parse(target.as_bytes()) {
+                for segment in path.bytes.split(|&byte| byte == b'/') {
+                    prop_assert!(segment.first() != Some(&b'.') && !segment.contains(&b'\\') && !segment.contains(&0));
+                }
+            }
+        }
+
+        /// The canonical spelling means the same path, and is its own canonical spelling.
+        #[test]
+        fn canonical_is_a_fixed_point(segments in prop::collection::vec("[^/\\\\.\0][^/\\\\\0]{0,8}", 0..5), slash: bool) {
+            let path = SafePath { bytes: segments.join("/").into_bytes(), is_directory: slash || segments.is_empty() };
+            let canonical = path.canonical();
+            prop_assert!(canonical.starts_with('/') && !canonical.starts_with("//"));
+            prop_assert_eq!(SafePath::parse(canonical.as_bytes()), Ok(path));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What follows a head: how long a body is, and where it ends (RFC 9112 sections 6 and 7).
+
+use super::headers::Fields;
+use super::request::{Version, is_token_byte};
+
+/// How the end of a request's body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is no body.
+    None,
+    /// It has this many bytes.
+    Length(u64),
+    /// It comes in chunks.
+    Chunked,
+}
+
+impl Framing {
+    /// Reads Transfer-Encoding and Content-Length as strictly as a server must that wants to be sure where the next
+    /// request begins. An error says what is wrong.
+    pub(super) fn of(fields: Fields<'_>, version: Version) -> Result<Self, &'static str> {
+        let mut lengths = fields.all("content-length");
+        let length = lengths.next();
+        if lengths.next().is_some() {
+            return Err("more than one Content-Length");
+        }
+        match (fields.has("transfer-encoding"), length) {
+            (true, Some(_)) => Err("both Content-Length and Transfer-Encoding"),
+            (true, None) if version == Version::Http10 => Err("Transfer-Encoding in HTTP/1.0"),
+            (true, None) => chunked(fields),
+            (false, Some(length)) => {
+                let length = decimal(length).ok_or("Content-Length is not a number")?;
+                Ok(if length == 0 { Self::None } else { Self::Length(length) })
+            }
+            (false, None) => Ok(Self::None),
+        }
+    }
+}
+
+fn chunked(fields: Fields<'_>) -> Result<Framing, &'static str> {
+    let mut codings = fields.list("transfer-encoding");
+    match (codings.next(), codings.next()) {
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+        _ => Err("a Transfer-Encoding other than chunked"),
+    }
+}
+
+/// Digits only: no sign, no space, no list, no more than fits.
+fn decimal(value: &[u8]) -> Option<u64> {
+    let all_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    if all_digits { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+/// The bytes of chunk extensions and trailers that a body may have: they carry nothing that is wanted here.
+const OVERHEAD_BYTES_MAX: usize = 8 << 10;
+
+/// Follows a body as its bytes come in, however they are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyReader {
+    state: State,
+    overhead: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Length(u64),
+    Size { value: u64, digits: u8 },
+    SpaceAfterSize { value: u64 },
+    Extension { value: u64 },
+    LineFeedAfterSize { value: u64 },
+    Chunk { left: u64 },
+    ReturnAfterChunk,
+    LineFeedAfterChunk,
+    TrailerLine,
+    TrailerName,
+    TrailerValue,
+    LineFeedAfterTrailer,
+    LastLineFeed,
+    Done,
+}
+
+/// A chunked body that isn't one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed(pub(super) &'static str);
+
+impl BodyReader {
+    pub(super) fn new(framing: Framing) -> Self {
+        let state = match framing {
+            Framing::None => State::Done,
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Size { value: 0, digits: 0 },
+        };
+        Self { state, overhead: 0 }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Takes in bytes, hands on those that are content, and says how many of them belong to the body. Once it is done
+    /// it takes no more.
+    pub(super) fn feed(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, Malformed> {
+        let mut at = 0;
+        while at < bytes.len() && self.state != State::Done {
+            at += match &mut self.state {
+                State::Length(left) | State::Chunk { left } => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                    content(&bytes[at..at + count]);
+                    *left -= count as u64;
+                    self.end_of_content();
+                    count
+                }
+                _ => {
+                    self.state = self.step(bytes[at])?;
+                    1
+                }
+            };
+        }
+        Ok(at)
+    }
+
+    fn end_of_content(&mut self) {
+        match self.state {
+            State::Length(0) => self.state = State::Done,
+            State::Chunk { left: 0 } => self.state = State::ReturnAfterChunk,
+            _ => {}
+        }
+    }
+
+    /// The state after one byte of what is not content.
+    fn step(&mut self, byte: u8) -> Result<State, Malformed> {
+        use State::*;
+        Ok(match (self.state, byte) {
+            (Size { value, digits }, _) if byte.is_ascii_hexdigit() => add_digit(value, digits, byte)?,
+            (Size { value, digits: 1.. } | Extension { value }, b'\r') => LineFeedAfterSize { value },
+            (Size { value, digits: 1.. } | SpaceAfterSize { value }, b' ' | b'\t') => {
+                self.spend(SpaceAfterSize { value })?
+            }
+            (Size { value, digits: 1.. } | SpaceAfterSize { value }, b';') => Extension { value },
+            (Extension { value }, _) if is_field_byte(byte) => self.spend(Extension { value })?,
+            (LineFeedAfterSize { value: 0 }, b'\n') => TrailerLine,
+            (LineFeedAfterSize { value }, b'\n') => Chunk { left: value },
+            (ReturnAfterChunk, b'\r') => LineFeedAfterChunk,
+            (LineFeedAfterChunk, b'\n') => Size { value: 0, digits: 0 },
+            (TrailerLine, b'\r') => LastLineFeed,
+            (TrailerLine | TrailerName, _) if is_token_byte(byte) => self.spend(TrailerName)?,
+            (TrailerName, b':') => TrailerValue,
+            (TrailerValue, b'\r') => LineFeedAfterTrailer,
+            (TrailerValue, _) if is_field_byte(byte) => self.spend(TrailerValue)?,
+            (LineFeedAfterTrailer, b'\n') => TrailerLine,
+            (LastLineFeed, b'\n') => Done,
+            (Size { .. } | SpaceAfterSize { .. }, _) => return Err(Malformed("a chunk size is malformed")),
+            (Extension { .. }, _) => return Err(Malformed("a chunk extension is malformed")),
+            (ReturnAfterChunk | LineFeedAfterChunk, _) => return Err(Malformed("a chunk is longer than its size")),
+            _ => return Err(Malformed("a line of the chunked coding is malformed")),
+        })
+    }
+
+    fn spend(&mut self, next: State) -> Result<State, Malformed> {
+        self.overhead += 1;
+        if self.overhead > OVERHEAD_BYTES_MAX {
+            return Err(Malformed("too many chunk extensions or trailers"));
+        }
+        Ok(next)
+    }
+}
+
+/// Leading zeros count as digits: sixteen are enough for every size.
+fn add_digit(value: u64, digits: u8, byte: u8) -> Result<State, Malformed> {
+    let digit = char::from(byte).to_digit(16).unwrap_or(0);
+    match value.checked_mul(16) {
+        Some(value) if digits < 16 => Ok(State::Size { value: value + u64::from(digit), digits: digits + 1 }),
+        _ => Err(Malformed("a chunk size is too large")),
+    }
+}
+
+/// A byte of a field value or a chunk extension.
+fn is_field_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}

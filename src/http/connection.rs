@@ -1,0 +1,546 @@
+//! The life of an HTTP connection: reading a head, perhaps a body; handling; writing; and again.
+//!
+//! Nothing here waits. A turn goes on until the connection has nothing more to read or no room to write, or has had its
+//! share; what has to be remembered till then is in the [`Session`], which for an idle connection is a few words. The
+//! buffers belong to the worker.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::Instant;
+
+use ::http::StatusCode;
+use log::{debug, info};
+
+use super::body::{BodyReader, Framing, Malformed};
+use super::limits::Limits;
+use super::log::Record;
+use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
+use super::response::Response;
+use super::write::{Asked, CONTINUE, Outgoing, Progress};
+use crate::http::Handler;
+use crate::socketserver::{Conn, End, Handler as SocketHandler, Interest, Next, Stream, Wake};
+
+/// Empty lines skipped before a request line (RFC 9112 section 2.2 asks for at least one).
+const EMPTY_LINES_MAX: u8 = 4;
+
+/// Serves HTTP with a [`Handler`]: what a [`Server`](crate::socketserver::Server) is given.
+#[derive(Debug)]
+pub struct Service<H> {
+    handler: H,
+    limits: Limits,
+}
+
+impl<H: Handler> Service<H> {
+    /// Has `handler` answer requests, within these limits.
+    #[must_use]
+    pub fn new(handler: H, limits: Limits) -> Self {
+        Self { handler, limits }
+    }
+}
+
+/// What a connection remembers between two turns.
+#[derive(Debug, Default)]
+pub struct Session {
+    state: State,
+    /// Bytes read and not yet used.
+    unread: Vec<u8>,
+    /// How much of a head they hold.
+    scan: HeadScan,
+    /// When the head or body that has begun must be complete.
+    due: Option<Instant>,
+    empty_lines: u8,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Head,
+    Body(Box<Awaited>),
+    Writing(Box<Answer>),
+    /// The last answer is out, and what the peer still sends is thrown away, so that it can read that answer.
+    Lingering {
+        until: Instant,
+        bytes_left: u64,
+    },
+}
+
+/// A request whose body is not complete.
+#[derive(Debug)]
+struct Awaited {
+    head: Vec<u8>,
+    reader: BodyReader,
+    /// Content, if the handler wants it.
+    content: Vec<u8>,
+    wanted: bool,
+    bytes_left: u64,
+}
+
+/// An answer that is not all written, and what comes after it.
+#[derive(Debug)]
+struct Answer {
+    outgoing: Outgoing,
+    record: Record,
+    after: After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// The next request.
+    Stay,
+    /// Nothing: the peer knows that this was the last answer, and has sent nothing more.
+    Close,
+    /// Nothing, but the peer may still be sending (RFC 9112 section 9.6).
+    Linger,
+}
+
+/// What a step of a turn comes to.
+enum Step {
+    /// The turn goes on.
+    Go,
+    /// The turn is over.
+    Over(Next),
+}
+
+impl<H: Handler> SocketHandler for Service<H> {
+    type Session = Session;
+
+    fn setup(&self, _connection: &Conn<'_>) -> Session {
+        Session::default()
+    }
+
+    fn handle(&self, session: &mut Session, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
+        BUFFERS.with_borrow_mut(|buffers| {
+            buffers.inbox.load(&mut session.unread, &self.limits);
+            let mut turn = Turn {
+                handler: &self.handler,
+                limits: &self.limits,
+                now: Instant::now(),
+                bytes_left: self.limits.turn_bytes_max,
+                requests_left: self.limits.turn_requests_max,
+                session,
+                stream,
+                buffers,
+            };
+            let next = turn.run(wake);
+            turn.buffers.inbox.save(&mut turn.session.unread);
+            next
+        })
+    }
+
+    fn finish(&self, session: Session, end: End) {
+        if let End::Failed(error) = &end {
+            debug!("a connection failed: {error}");
+        }
+        drop(session);
+    }
+
+    fn service_actions(&self) {
+        self.handler.service_actions();
+    }
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { inbox: Inbox::new(), outbox: Vec::new() }) };
+}
+
+/// A worker's buffers.
+struct Buffers {
+    inbox: Inbox,
+    outbox: Vec<u8>,
+}
+
+/// What one connection does with a worker's time.
+struct Turn<'a, H> {
+    handler: &'a H,
+    limits: &'a Limits,
+    now: Instant,
+    bytes_left: u64,
+    requests_left: u32,
+    session: &'a mut Session,
+    stream: &'a mut Stream,
+    buffers: &'a mut Buffers,
+}
+
+impl<H: Handler> Turn<'_, H> {
+    fn run(&mut self, wake: Wake) -> io::Result<Next> {
+        if wake == Wake::Overdue
+            && let Step::Over(next) = self.overdue()
+        {
+            return Ok(next);
+        }
+        loop {
+            let step = match std::mem::take(&mut self.session.state) {
+                State::Head => self.head()?,
+                State::Body(awaited) => self.body(awaited)?,
+                State::Writing(answer) => self.write(*answer)?,
+                State::Lingering { until, bytes_left } => self.linger(until, bytes_left)?,
+            };
+            if let Step::Over(next) = step {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// A deadline has passed: an idle connection closes in silence, a request that is late is told so; a response that
+    /// is late is for [`Outgoing::write`] to judge.
+    fn overdue(&mut self) -> Step {
+        let late = match &self.session.state {
+            State::Head if self.buffers.inbox.is_empty() => return Step::Over(Next::Close),
+            State::Head | State::Body(_) => self.session.due.is_some_and(|due| due <= self.now),
+            State::Lingering { .. } => return Step::Over(Next::Close),
+            State::Writing(_) => false,
+        };
+        if late {
+            self.refuse(Refusal { status: StatusCode::REQUEST_TIMEOUT, reason: "the request took too long" });
+        }
+        Step::Go
+    }
+
+    /// Looks for a complete head in what was read, and reads on if there is none.
+    fn head(&mut self) -> io::Result<Step> {
+        self.skip_empty_lines();
+        let unread = self.buffers.inbox.unread();
+        if unread == b"\r" && self.session.empty_lines < EMPTY_LINES_MAX {
+            return self.read_head();
+        }
+        match self.session.scan.advance(unread, self.limits) {
+            Ok(Some(_)) if self.requests_left == 0 => {
+                self.session.scan = HeadScan::default();
+                Ok(Step::Over(Next::Again))
+            }
+            Ok(Some(length)) => {
+                self.session.scan = HeadScan::default();
+                self.session.empty_lines = 0;
+                self.requests_left -= 1;
+                self.request(length)
+            }
+            Ok(None) => self.read_head(),
+            Err(refusal) => {
+                self.refuse(refusal);
+                Ok(Step::Go)
+            }
+        }
+    }
+
+    fn skip_empty_lines(&mut self) {
+        let fresh = self.session.scan.is_fresh();
+        while fresh && self.session.empty_lines < EMPTY_LINES_MAX && self.buffers.inbox.unread().starts_with(b"\r\n") {
+            self.session.empty_lines += 1;
+            self.buffers.inbox.consume(2);
+        }
+    }
+
+    fn read_head(&mut self) -> io::Result<Step> {
+        if !self.buffers.inbox.is_empty() && self.session.due.is_none() {
+            self.session.due = Some(self.now + self.limits.head_timeout);
+        }
+        let idle = self.buffers.inbox.is_empty();
+        let until = self.session.due.unwrap_or(self.now + self.limits.idle_timeout);
+        match self.buffers.inbox.read_from(self.stream) {
+            Ok(0) => Ok(Step::Over(Next::Close)),
+            Ok(_) => Ok(Step::Go),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let goodbye = idle && self.stream.is_stopping();
+                Ok(Step::Over(if goodbye { Next::Close } else { Next::Wait(Interest::Read, until) }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A head is complete: answer it, or first read its body.
+    fn request(&mut self, head_length: usize) -> io::Result<Step> {
+        let mut slots = NO_FIELDS;
+        let inbox = &mut self.buffers.inbox;
+        settle_version(&mut inbox.unread_mut()[..head_length]);
+        let bytes = &inbox.unread()[..head_length];
+        let head = match parse(bytes, &mut slots, self.stream.peer()) {
+            Ok(head) => head,
+            Err(refusal) => {
+                self.refuse(refusal);
+                return Ok(Step::Go);
+            }
+        };
+        self.session.due = None;
+        if head.framing != Framing::None {
+            return self.request_with_body(head_length);
+        }
+        let response = self.handler.handle(&head.request);
+        let stay = head.keep_alive && !self.stream.is_stopping();
+        let nothing_follows = inbox.unread().len() == head_length;
+        let after = match (stay, nothing_follows) {
+            (true, _) => After::Stay,
+            (false, true) if !head.keep_alive => After::Close,
+            (false, _) => After::Linger,
+        };
+        let asked = Asked::new(&head.request.method, head.request.version, stay);
+        let record = Record::new(bytes, response.status(), self.now);
+        inbox.consume(head_length);
+        self.answer(response, asked, record, after)
+    }
+
+    /// A request with a body: its head is kept until the body is complete, or the answer is clear without it.
+    fn request_with_body(&mut self, head_length: usize) -> io::Result<Step> {
+        let head_bytes = self.buffers.inbox.unread()[..head_length].to_vec();
+        self.buffers.inbox.consume(head_length);
+        let mut slots = NO_FIELDS;
+        let head = match parse(&head_bytes, &mut slots, self.stream.peer()) {
+            Ok(head) => head,
+            Err(refusal) => {
+                self.refuse(refusal);
+                return Ok(Step::Go);
+            }
+        };
+        let wanted = self.handler.body_bytes_max(&head.request);
+        let bytes_max = if wanted > 0 { wanted } else { self.limits.body_discard_bytes_max };
+        let (framing, expects_continue) = (head.framing, head.expects_continue);
+        if matches!(framing, Framing::Length(length) if length > bytes_max) {
+            self.refuse_as(BODY_TOO_LARGE, &head_bytes);
+            return Ok(Step::Go);
+        }
+        if expects_continue && wanted == 0 {
+            // The peer holds the body back for an answer, and this one doesn't depend on it. Whether the body follows
+            // nobody can know, so this answer is the last.
+            return self.answer_kept(&head_bytes, &[], false);
+        }
+        if expects_continue && self.buffers.inbox.is_empty() {
+            self.ask_for_body()?;
+        }
+        self.session.due = Some(self.now + self.limits.body_timeout);
+        let reader = BodyReader::new(framing);
+        let awaited =
+            Awaited { head: head_bytes, reader, content: Vec::new(), wanted: wanted > 0, bytes_left: bytes_max };
+        self.session.state = State::Body(Box::new(awaited));
+        Ok(Step::Go)
+    }
+
+    /// Sends `100 Continue`. Where there is no room for it, the peer gets none and goes on by itself after a while.
+    fn ask_for_body(&mut self) -> io::Result<()> {
+        match self.stream.try_write(CONTINUE) {
+            Ok(sent) if sent < CONTINUE.len() => Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on with a body.
+    fn body(&mut self, mut awaited: Box<Awaited>) -> io::Result<Step> {
+        match awaited.feed(&mut self.buffers.inbox) {
+            Err(refusal) => self.refuse_as(refusal, &awaited.head),
+            Ok(()) if awaited.reader.is_done() => {
+                self.session.due = None;
+                return self.answer_kept(&awaited.head, &awaited.content, true);
+            }
+            Ok(()) => match self.buffers.inbox.read_from(self.stream) {
+                Ok(0) => return Ok(Step::Over(Next::Close)),
+                Ok(_) => self.session.state = State::Body(awaited),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.session.state = State::Body(awaited);
+                    let until = self.session.due.unwrap_or(self.now);
+                    return Ok(Step::Over(Next::Wait(Interest::Read, until)));
+                }
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(Step::Go)
+    }
+
+    /// Answers a request whose head was kept.
+    fn answer_kept(&mut self, head_bytes: &[u8], content: &[u8], may_stay: bool) -> io::Result<Step> {
+        let mut slots = NO_FIELDS;
+        let mut head = match parse(head_bytes, &mut slots, self.stream.peer()) {
+            Ok(head) => head,
+            Err(refusal) => {
+                self.refuse_as(refusal, head_bytes);
+                return Ok(Step::Go);
+            }
+        };
+        head.request.body = content;
+        let response = self.handler.handle(&head.request);
+        let stay = may_stay && head.keep_alive && !self.stream.is_stopping();
+        let asked = Asked::new(&head.request.method, head.request.version, stay);
+        let record = Record::new(head_bytes, response.status(), self.now);
+        self.answer(response, asked, record, if stay { After::Stay } else { After::Linger })
+    }
+
+    /// Refuses what was read, of which nothing more can be trusted.
+    fn refuse(&mut self, refusal: Refusal) {
+        let head = match std::mem::take(&mut self.session.state) {
+            State::Body(awaited) => awaited.head,
+            _ => self.buffers.inbox.unread().to_vec(),
+        };
+        self.refuse_as(refusal, &head);
+    }
+
+    fn refuse_as(&mut self, refusal: Refusal, head: &[u8]) {
+        let Refusal { status, reason } = refusal;
+        info!("{}: refused with {}: {reason}", self.stream.peer(), status.as_u16());
+        let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
+        let record = Record::new(head, status, self.now);
+        self.buffers.inbox.clear();
+        self.session.scan = HeadScan::default();
+        self.session.due = None;
+        let answer = self.compose(Response::error_page(status), asked, record, After::Linger);
+        self.session.state = State::Writing(Box::new(answer));
+    }
+
+    fn answer(&mut self, response: Response, asked: Asked, record: Record, after: After) -> io::Result<Step> {
+        let answer = self.compose(response, asked, record, after);
+        self.write(answer)
+    }
+
+    fn compose(&mut self, response: Response, asked: Asked, record: Record, after: After) -> Answer {
+        let buffer = std::mem::take(&mut self.buffers.outbox);
+        Answer { outgoing: Outgoing::new(response, asked, buffer, self.now, self.limits), record, after }
+    }
+
+    /// Writes an answer as far as it goes, and says what comes next.
+    fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
+        match answer.outgoing.write(self.stream, &mut self.bytes_left, self.now, self.limits) {
+            Ok(Progress::Done) => {
+                answer.record.write(self.stream.peer(), answer.outgoing.content_sent(), false);
+                self.buffers.outbox = answer.outgoing.into_buffer();
+                Ok(self.after(answer.after))
+            }
+            Ok(Progress::Blocked(until)) => {
+                self.session.state = State::Writing(Box::new(answer));
+                Ok(Step::Over(Next::Wait(Interest::Write, until)))
+            }
+            Ok(Progress::Spent) => {
+                self.session.state = State::Writing(Box::new(answer));
+                Ok(Step::Over(Next::Again))
+            }
+            Err(error) => {
+                let peer = self.stream.peer();
+                info!("{peer}: a response was cut: {error}");
+                answer.record.write(peer, answer.outgoing.content_sent(), true);
+                Err(error)
+            }
+        }
+    }
+
+    fn after(&mut self, after: After) -> Step {
+        match after {
+            After::Stay => Step::Go,
+            After::Close => Step::Over(Next::Close),
+            After::Linger if self.stream.shut_down_writing().is_err() => Step::Over(Next::Close),
+            After::Linger => {
+                self.buffers.inbox.clear();
+                let until = self.now + self.limits.linger_timeout;
+                self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
+                Step::Go
+            }
+        }
+    }
+
+    /// Reads and throws away, until the peer closes, or time or patience is over.
+    fn linger(&mut self, until: Instant, bytes_left: u64) -> io::Result<Step> {
+        self.buffers.inbox.clear();
+        match self.buffers.inbox.read_from(self.stream) {
+            Ok(read @ 1..) if read as u64 <= bytes_left && self.now < until => {
+                self.session.state = State::Lingering { until, bytes_left: bytes_left - read as u64 };
+                Ok(Step::Go)
+            }
+            Ok(_) => Ok(Step::Over(Next::Close)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.session.state = State::Lingering { until, bytes_left };
+                Ok(Step::Over(Next::Wait(Interest::Read, until)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+const BODY_TOO_LARGE: Refusal =
+    Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "the body is larger than is taken here" };
+
+impl Awaited {
+    /// Takes what has come of the body.
+    fn feed(&mut self, inbox: &mut Inbox) -> Result<(), Refusal> {
+        let (content, wanted, bytes_left) = (&mut self.content, self.wanted, &mut self.bytes_left);
+        let mut too_large = false;
+        let fed = self.reader.feed(inbox.unread(), |bytes| match bytes_left.checked_sub(bytes.len() as u64) {
+            Some(left) => {
+                *bytes_left = left;
+                if wanted {
+                    content.extend_from_slice(bytes);
+                }
+            }
+            None => too_large = true,
+        });
+        match fed {
+            _ if too_large => Err(BODY_TOO_LARGE),
+            Err(Malformed(reason)) => Err(Refusal { status: StatusCode::BAD_REQUEST, reason }),
+            Ok(used) => {
+                inbox.consume(used);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A worker's buffer for what it reads: as large as the largest head, and a little more.
+struct Inbox {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    const fn new() -> Self {
+        Self { bytes: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// Begins a turn with what the connection has left over.
+    fn load(&mut self, unread: &mut Vec<u8>, limits: &Limits) {
+        let capacity = limits.request_line_bytes_max + limits.field_section_bytes_max + 64;
+        if self.bytes.len() < capacity.max(unread.len()) {
+            self.bytes.resize(capacity.max(unread.len()), 0);
+        }
+        self.bytes[..unread.len()].copy_from_slice(unread);
+        (self.start, self.end) = (0, unread.len());
+    }
+
+    /// Ends a turn: what was not used goes with the connection, which holds no memory when that is nothing.
+    fn save(&mut self, unread: &mut Vec<u8>) {
+        if self.is_empty() {
+            *unread = Vec::new();
+        } else {
+            unread.clear();
+            unread.extend_from_slice(self.unread());
+        }
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    fn unread_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start += count;
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// Reads what is there and fits.
+    fn read_from(&mut self, stream: &mut Stream) -> io::Result<usize> {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let read = stream.try_read(&mut self.bytes[self.end..])?;
+        self.end += read;
+        Ok(read)
+    }
+}

@@ -1,0 +1,320 @@
+//! From the bytes of a head to a [`Request`] (RFC 9112 sections 2, 3 and 5).
+//!
+//! 1. [`HeadScan`] looks for the end of the head as bytes come in, line by line, and never twice at the same byte. It
+//!    enforces the limits and rejects a bare LF, which httparse would take for an end of line.
+//! 2. [`parse`] reads the complete head once: request line and field lines by httparse, then what that leaves open:
+//!    version, form of the target, Host, framing, options of the connection.
+
+use std::mem::MaybeUninit;
+
+use ::http::{Method, StatusCode};
+use httparse::Header;
+use memchr::memchr;
+
+use super::body::Framing;
+use super::headers::Fields;
+use super::limits::{FIELDS_CEILING, Limits};
+use crate::socketserver::Peer;
+
+/// A request that is not served, because of its form; the connection closes after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// For the log.
+    pub(super) reason: &'static str,
+}
+
+fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { status, reason })
+}
+
+fn malformed<T>(reason: &'static str) -> Result<T, Refusal> {
+    refuse(StatusCode::BAD_REQUEST, reason)
+}
+
+/// How far the search for the end of a head has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeadScan {
+    searched: usize,
+    line_start: usize,
+    request_line_bytes: usize,
+    field_lines: usize,
+}
+
+impl HeadScan {
+    /// Nothing of a head has come yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.line_start == 0 && self.request_line_bytes == 0
+    }
+
+    /// Goes on in `bytes`, which hold all of the head that has come so far. Gives the head's length once its end is there.
+    pub(super) fn advance(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+        if bytes.first().is_some_and(|&first| !is_token_byte(first)) {
+            return malformed("the request line doesn't begin with a method");
+        }
+        while let Some(found) = memchr(b'\n', &bytes[self.searched..]) {
+            let line_end = self.searched + found + 1;
+            if self.end_line(&bytes[..line_end], limits)? {
+                return Ok(Some(line_end));
+            }
+            (self.searched, self.line_start) = (line_end, line_end);
+        }
+        self.searched = bytes.len();
+        self.check_size(bytes.len(), limits)?;
+        Ok(None)
+    }
+
+    /// Takes in the line that ends here; true when it ends the head.
+    fn end_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Refusal> {
+        let line = &bytes[self.line_start..];
+        if !line.ends_with(b"\r\n") {
+            return malformed("a line ends with LF alone");
+        }
+        self.check_size(bytes.len(), limits)?;
+        if self.request_line_bytes == 0 {
+            check_version(&line[..line.len() - 2])?;
+            self.request_line_bytes = bytes.len();
+            return Ok(false);
+        }
+        if line.len() == 2 {
+            return Ok(true);
+        }
+        self.field_lines += 1;
+        if self.field_lines > limits.fields_max.min(FIELDS_CEILING) {
+            return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many field lines");
+        }
+        Ok(false)
+    }
+
+    fn check_size(&self, bytes: usize, limits: &Limits) -> Result<(), Refusal> {
+        if self.request_line_bytes == 0 {
+            if bytes > limits.request_line_bytes_max + 2 {
+                return refuse(StatusCode::URI_TOO_LONG, "the request line is too long");
+            }
+        } else if bytes - self.request_line_bytes > limits.field_section_bytes_max + 2 {
+            return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the field section is too large");
+        }
+        Ok(())
+    }
+}
+
+/// HTTP/1.0, or HTTP/1.1, which every later minor version is served as (RFC 9110 section 2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+/// What a request asks for, in one of the four forms of RFC 9112 section 3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// origin-form or absolute-form: an absolute path, as it was sent, and a query without its `?`.
+    Path {
+        /// Begins with `/`.
+        path: &'a [u8],
+        /// What follows the first `?`, if there is one.
+        query: Option<&'a [u8]>,
+    },
+    /// asterisk-form: `*`, of OPTIONS only.
+    Asterisk,
+    /// authority-form, of CONNECT only.
+    Authority(&'a [u8]),
+}
+
+/// A request: its head, and its body if the handler wanted it. It borrows from the connection's buffer.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The method, known or not.
+    pub method: Method,
+    /// The request target.
+    pub target: Target<'a>,
+    /// The version as it is served.
+    pub version: Version,
+    /// The host (and port) that is asked: of an absolute-form target, else of Host; none in HTTP/1.0 without Host.
+    pub authority: Option<&'a [u8]>,
+    /// The field lines.
+    pub fields: Fields<'a>,
+    /// The content, collected as [`Handler::body_bytes_max`](super::Handler::body_bytes_max) asked for it, else empty.
+    pub body: &'a [u8],
+    /// Who asks.
+    pub peer: &'a Peer,
+}
+
+/// A parsed head and what it means for the connection.
+#[derive(Debug)]
+pub(super) struct Head<'a> {
+    pub(super) request: Request<'a>,
+    pub(super) framing: Framing,
+    /// The peer wants the connection to stay.
+    pub(super) keep_alive: bool,
+    /// The peer waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+/// Room for the field lines of a head.
+pub(super) type FieldSlots<'a> = [MaybeUninit<Header<'a>>; FIELDS_CEILING];
+
+pub(super) const NO_FIELDS: FieldSlots<'static> = [const { MaybeUninit::uninit() }; FIELDS_CEILING];
+
+/// Every HTTP/1 is served; other versions, and lines that don't end with a version, are refused before more is read.
+fn check_version(request_line: &[u8]) -> Result<(), Refusal> {
+    let at = request_line.len().saturating_sub(9);
+    match &request_line[at..] {
+        [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => Ok(()),
+        [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        }
+        _ => malformed("the request line doesn't end with a version"),
+    }
+}
+
+/// Replaces a minor version above 1 by 1, as which it is served and which is the highest that httparse knows.
+pub(super) fn settle_version(head: &mut [u8]) {
+    let minor = memchr(b'\r', head).and_then(|line_end| head[..line_end].last_mut());
+    if let Some(minor @ b'2'..=b'9') = minor {
+        *minor = b'1';
+    }
+}
+
+/// Reads a complete head, whose version is settled.
+pub(super) fn parse<'a>(bytes: &'a [u8], slots: &'a mut FieldSlots<'a>, peer: &'a Peer) -> Result<Head<'a>, Refusal> {
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(bytes, slots) {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Ok(_) => return malformed("the head ends too early or too late"),
+        Err(httparse::Error::TooManyHeaders) => {
+            return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many field lines");
+        }
+        Err(_) => return malformed("the head is malformed"),
+    }
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+        return malformed("the request line is incomplete");
+    };
+    let Ok(method) = Method::from_bytes(method.as_bytes()) else { return malformed("the method is malformed") };
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    let fields = Fields::new(parsed.headers);
+    let (target, authority) = parse_target(target.as_bytes(), &method)?;
+    let host = parse_host(fields, version)?;
+    let framing = Framing::of(fields, version).or_else(malformed)?;
+    let expects_continue = parse_expect(fields, version)? && framing != Framing::None;
+    let keep_alive = wants_to_stay(fields, version);
+    let request = Request { method, target, version, authority: authority.or(host), fields, body: &[], peer };
+    Ok(Head { request, framing, keep_alive, expects_continue })
+}
+
+/// The form of the target, and the authority of an absolute-form one.
+fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Option<&'a [u8]>), Refusal> {
+    if target.iter().any(|&byte| byte <= b' ' || byte == 0x7f || byte == b'#') {
+        return malformed("the request target has a byte that no target has");
+    }
+    if *method == Method::CONNECT {
+        let has_port = target.iter().rposition(|&byte| byte == b':').is_some_and(|colon| colon > 0);
+        if !has_port || !is_authority(target) {
+            return malformed("CONNECT wants a host and a port");
+        }
+        return Ok((Target::Authority(target), None));
+    }
+    match target {
+        b"*" if *method == Method::OPTIONS => Ok((Target::Asterisk, None)),
+        [b'/', ..] => Ok((split_query(target), None)),
+        _ => {
+            let Some(rest) = after_scheme(target) else { return malformed("the request target has no known form") };
+            let end = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            if authority.is_empty() || !is_authority(authority) {
+                return malformed("the request target's authority is malformed");
+            }
+            Ok((absolute_path(path, method), Some(authority)))
+        }
+    }
+}
+
+/// An absolute-form target without a path asks for `/`, or with OPTIONS for the server itself (RFC 9112 section 3.2.4).
+fn absolute_path<'a>(path: &'a [u8], method: &Method) -> Target<'a> {
+    match path {
+        b"" if *method == Method::OPTIONS => Target::Asterisk,
+        b"" => Target::Path { path: b"/", query: None },
+        [b'?', query @ ..] => Target::Path { path: b"/", query: Some(query) },
+        _ => split_query(path),
+    }
+}
+
+fn after_scheme(target: &[u8]) -> Option<&[u8]> {
+    let strip = |scheme: &[u8]| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    strip(b"http://").or_else(|| strip(b"https://"))
+}
+
+fn split_query(target: &[u8]) -> Target<'_> {
+    match memchr(b'?', target) {
+        Some(at) => Target::Path { path: &target[..at], query: Some(&target[at + 1..]) },
+        None => Target::Path { path: target, query: None },
+    }
+}
+
+/// Host: exactly one in HTTP/1.1, at most one in HTTP/1.0, and well-formed (RFC 9112 section 3.2).
+fn parse_host<'a>(fields: Fields<'a>, version: Version) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut hosts = fields.all("host");
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => malformed("more than one Host"),
+        (Some(host), None) if host.is_empty() || !is_authority(host) => malformed("Host is malformed"),
+        (Some(host), None) => Ok(Some(host)),
+        (None, None) if version == Version::Http10 => Ok(None),
+        (None, None) => malformed("no Host"),
+    }
+}
+
+/// `uri-host [":" port]` of RFC 3986: a name, an IPv4 address, or an IP literal in brackets; no user information.
+fn is_authority(value: &[u8]) -> bool {
+    let (host, port) = match value {
+        [b'[', rest @ ..] => match memchr(b']', rest) {
+            Some(end) if end > 0 => (&rest[..end], &rest[end + 1..]),
+            _ => return false,
+        },
+        _ => value.split_at(memchr(b':', value).unwrap_or(value.len())),
+    };
+    let in_brackets = value.first() == Some(&b'[');
+    let is_host_byte = |byte: &u8| match byte {
+        b':' => in_brackets,
+        b'%' => !in_brackets,
+        _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte),
+    };
+    let port_is_good = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    port_is_good && host.iter().all(is_host_byte) && !(host.is_empty() && in_brackets)
+}
+
+/// `Expect: 100-continue`, the only expectation there is (RFC 9110 section 10.1.1); HTTP/1.0 has none.
+fn parse_expect(fields: Fields<'_>, version: Version) -> Result<bool, Refusal> {
+    if version == Version::Http10 {
+        return Ok(false);
+    }
+    let mut expects = false;
+    for expectation in fields.list("expect") {
+        if !expectation.eq_ignore_ascii_case(b"100-continue") {
+            return refuse(StatusCode::EXPECTATION_FAILED, "an expectation other than 100-continue");
+        }
+        expects = true;
+    }
+    Ok(expects)
+}
+
+/// RFC 9112 section 9.3.
+fn wants_to_stay(fields: Fields<'_>, version: Version) -> bool {
+    if fields.list_has("connection", "close") {
+        return false;
+    }
+    version == Version::Http11 || fields.list_has("connection", "keep-alive")
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

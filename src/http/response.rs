@@ -1,0 +1,173 @@
+//! A response as a complete value: nothing of it is decided after its first byte has left.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ::http::{HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+
+use super::write::PreparedHead;
+
+/// Status, fields and body. Date, Server, Content-Length and Connection are the writer's.
+#[derive(Debug)]
+pub struct Response {
+    pub(super) head: Head,
+    pub(super) body: Body,
+}
+
+/// What stands before the body.
+#[derive(Debug)]
+pub(super) enum Head {
+    /// Made for this response.
+    Fields { status: StatusCode, fields: Vec<(HeaderName, HeaderValue)> },
+    /// Made ahead, for many.
+    Prepared(PreparedHead),
+}
+
+impl Response {
+    /// A response with this status, without fields or body.
+    #[must_use]
+    pub fn new(status: StatusCode) -> Self {
+        Self { head: Head::Fields { status, fields: Vec::new() }, body: Body::Empty }
+    }
+
+    /// A response whose head was made ahead; this body has the length that it tells.
+    #[must_use]
+    pub fn prepared(head: PreparedHead, body: Body) -> Self {
+        Self { head: Head::Prepared(head), body }
+    }
+
+    /// A small clean page that names the status and tells nothing else.
+    #[must_use]
+    pub fn error_page(status: StatusCode) -> Self {
+        let reason = status.canonical_reason().unwrap_or("Error");
+        let page = format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
+             <title>{code} {reason}</title>\n\
+             <style>body{{font:1.1rem/1.5 system-ui,sans-serif;display:grid;place-content:center;min-height:90vh}}</style>\n\
+             <h1>{code}</h1><p>{reason}</p>\n",
+            code = status.as_u16(),
+        );
+        Self::new(status).html(page)
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        if let Head::Fields { fields, .. } = &mut self.head {
+            fields.push((name, value));
+        }
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Sets an HTML body.
+    #[must_use]
+    pub fn html(self, page: impl Into<Bytes>) -> Self {
+        self.field(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
+            .body(Body::Bytes(page.into()))
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match &self.head {
+            Head::Fields { status, .. } => *status,
+            Head::Prepared(head) => head.status(),
+        }
+    }
+}
+
+/// What follows the head.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing, and no Content-Length where the status allows none; `Content-Length: 0` elsewhere.
+    Empty,
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// A part of a file.
+    File(FileBody),
+}
+
+impl Body {
+    /// The bytes that it has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(file) => file.range.end - file.range.start,
+        }
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A part of an open file, as it was when the response was decided.
+#[derive(Clone, Debug)]
+pub struct FileBody {
+    /// The open file; it stays readable when its name goes.
+    pub file: Arc<File>,
+    /// What the file was like.
+    pub version: FileVersion,
+    /// The bytes to send.
+    pub range: Range<u64>,
+}
+
+impl FileBody {
+    /// Fails when the file is no longer what the head of the response promised: cut short, or written to at the same
+    /// length. One that has grown still has the bytes that were promised.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let now = FileVersion::of(&self.file)?;
+        if now.bytes < self.version.bytes {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was sent"));
+        }
+        if now.bytes == self.version.bytes && now != self.version {
+            return Err(io::Error::other("the file was changed while it was sent"));
+        }
+        Ok(())
+    }
+}
+
+/// What tells two states of a file apart: length and time of the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileVersion {
+    /// Its length.
+    pub bytes: u64,
+    /// Its mtime: seconds since 1970, which may be negative, and nanoseconds.
+    pub modified: (i64, u32),
+}
+
+impl FileVersion {
+    /// What an open file is like now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::of_stat(&rustix::fs::fstat(file)?))
+    }
+
+    /// What a file of this status is like.
+    #[must_use]
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_lossless,
+        reason = "the types of these members differ between systems"
+    )]
+    pub fn of_stat(stat: &rustix::fs::Stat) -> Self {
+        Self { bytes: stat.st_size as u64, modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32) }
+    }
+}

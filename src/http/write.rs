@@ -1,0 +1,252 @@
+//! The only place that makes HTTP bytes: a [`Response`] goes in, bytes go out to the stream, as the peer takes them.
+
+use std::io::{self, IoSlice};
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderName, HeaderValue, Method, StatusCode};
+use bytes::Bytes;
+
+use super::date;
+use super::limits::Limits;
+use super::request::Version;
+use super::response::{Body, Head, Response};
+use crate::socketserver::Stream;
+
+/// The answer to `Expect: 100-continue` of a request whose body is wanted.
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A body up to this size is copied behind its head; a larger one leaves with it in one vectored send.
+const COPY_BYTES_MAX: usize = 4 << 10;
+
+/// A head made ahead for many responses: status line, fields and Content-Length; not Date and Connection, which differ.
+#[derive(Clone, Debug)]
+pub struct PreparedHead {
+    status: StatusCode,
+    bytes: Bytes,
+}
+
+impl PreparedHead {
+    /// Makes a head; `content_length` is none where the status allows no content.
+    #[must_use]
+    pub fn new(status: StatusCode, fields: &[(HeaderName, HeaderValue)], content_length: Option<u64>) -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        put_head(&mut bytes, status, fields, content_length);
+        Self { status, bytes: bytes.into() }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+fn put_head(
+    bytes: &mut Vec<u8>,
+    status: StatusCode,
+    fields: &[(HeaderName, HeaderValue)],
+    content_length: Option<u64>,
+) {
+    bytes.extend_from_slice(b"HTTP/1.1 ");
+    bytes.extend_from_slice(status.as_str().as_bytes());
+    bytes.push(b' ');
+    bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    bytes.extend_from_slice(b"\r\nServer: salver\r\n");
+    for (name, value) in fields {
+        put_field(bytes, &title_case(name), value.as_bytes());
+    }
+    if let Some(length) = content_length {
+        put_field(bytes, b"Content-Length", length.to_string().as_bytes());
+    }
+}
+
+fn put_field(bytes: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for piece in [name, b": ", value, b"\r\n"] {
+        bytes.extend_from_slice(piece);
+    }
+}
+
+/// `content-type` to `Content-Type`: case means nothing, but people read it. `ETag` is the one that is written otherwise.
+fn title_case(name: &HeaderName) -> Vec<u8> {
+    if name == ::http::header::ETAG {
+        return b"ETag".to_vec();
+    }
+    let mut bytes = name.as_str().as_bytes().to_vec();
+    bytes.split_mut(|&byte| byte == b'-').filter_map(<[u8]>::first_mut).for_each(|byte| byte.make_ascii_uppercase());
+    bytes
+}
+
+/// What the response answers, as far as it matters for writing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) head_only: bool,
+    pub(super) version: Version,
+    /// The connection stays open afterwards.
+    pub(super) keep_alive: bool,
+}
+
+impl Asked {
+    pub(super) fn new(method: &Method, version: Version, keep_alive: bool) -> Self {
+        Self { head_only: *method == Method::HEAD, version, keep_alive }
+    }
+}
+
+/// A response on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// The head, and a small body behind it.
+    bytes: Vec<u8>,
+    bytes_sent: usize,
+    body: Body,
+    body_sent: u64,
+    head_bytes: usize,
+    window: Window,
+}
+
+/// How far a call of [`Outgoing::write`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// All has been handed to the system.
+    Done,
+    /// The peer doesn't take more now; it must have taken some by this instant.
+    Blocked(Instant),
+    /// The bytes of this turn are used up.
+    Spent,
+}
+
+impl Outgoing {
+    /// Makes the bytes of the head in `buffer`, which is given back by [`Outgoing::into_buffer`].
+    pub(super) fn new(response: Response, asked: Asked, mut buffer: Vec<u8>, now: Instant, limits: &Limits) -> Self {
+        buffer.clear();
+        match &response.head {
+            Head::Prepared(head) => buffer.extend_from_slice(&head.bytes),
+            Head::Fields { status, fields } => {
+                put_head(&mut buffer, *status, fields, content_length(*status, &response.body));
+            }
+        }
+        put_rest_of_head(&mut buffer, asked);
+        let head_bytes = buffer.len();
+        let body = if asked.head_only { Body::Empty } else { response.body };
+        let body = match body {
+            Body::Bytes(content) if content.len() <= COPY_BYTES_MAX => {
+                buffer.extend_from_slice(&content);
+                Body::Empty
+            }
+            other => other,
+        };
+        let window = Window { ends: now + limits.write_timeout, sent: 0 };
+        Self { bytes: buffer, bytes_sent: 0, body, body_sent: 0, head_bytes, window }
+    }
+
+    /// Writes what the peer takes, at most about `turn` bytes of content.
+    ///
+    /// # Errors
+    /// When the connection breaks, the peer is too slow, or the file is not what the head promised: then the connection
+    /// has to be cut.
+    pub(super) fn write(
+        &mut self,
+        stream: &mut Stream,
+        turn: &mut u64,
+        now: Instant,
+        limits: &Limits,
+    ) -> io::Result<Progress> {
+        self.window.check(now, limits)?;
+        loop {
+            if self.is_done() {
+                return Ok(Progress::Done);
+            }
+            if *turn == 0 {
+                return Ok(Progress::Spent);
+            }
+            match self.write_once(stream, *turn) {
+                Ok(sent) => {
+                    *turn = turn.saturating_sub(sent);
+                    self.window.sent += sent;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::Blocked(self.window.ends));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.bytes_sent == self.bytes.len() && self.body_sent == self.body.len()
+    }
+
+    fn write_once(&mut self, stream: &mut Stream, turn: u64) -> io::Result<u64> {
+        let rest = &self.bytes[self.bytes_sent..];
+        let sent = match &self.body {
+            Body::Bytes(content) => {
+                let content = &content[usize::try_from(self.body_sent).unwrap_or(usize::MAX)..];
+                stream.try_write_vectored(&[IoSlice::new(rest), IoSlice::new(content)])?
+            }
+            Body::File(_) if !rest.is_empty() => stream.try_write_more(rest)?,
+            Body::File(file) => {
+                file.check()?;
+                let offset = file.range.start + self.body_sent;
+                let count = usize::try_from((file.range.end - offset).min(turn)).unwrap_or(usize::MAX);
+                match stream.try_send_file(&file.file, offset, count)? {
+                    0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ended while it was sent")),
+                    sent => sent,
+                }
+            }
+            Body::Empty => stream.try_write(rest)?,
+        };
+        let of_bytes = sent.min(rest.len());
+        self.bytes_sent += of_bytes;
+        self.body_sent += (sent - of_bytes) as u64;
+        Ok(sent as u64)
+    }
+
+    /// Bytes of content handed to the system so far.
+    pub(super) fn content_sent(&self) -> u64 {
+        self.bytes_sent.saturating_sub(self.head_bytes) as u64 + self.body_sent
+    }
+
+    /// Gives back the buffer, for the next response.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+fn content_length(status: StatusCode, body: &Body) -> Option<u64> {
+    let may_have_content = !status.is_informational() && !matches!(status.as_u16(), 204 | 304);
+    may_have_content.then(|| body.len())
+}
+
+/// Date (RFC 9110 section 6.6.1), Connection where it differs from the version's default, and the empty line.
+fn put_rest_of_head(bytes: &mut Vec<u8>, asked: Asked) {
+    if let Some(date) = date::now() {
+        put_field(bytes, b"Date", &date);
+    }
+    match (asked.keep_alive, asked.version) {
+        (false, _) => bytes.extend_from_slice(b"Connection: close\r\n\r\n"),
+        (true, Version::Http10) => bytes.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
+        (true, Version::Http11) => bytes.extend_from_slice(b"\r\n"),
+    }
+}
+
+/// The time in which a peer has to take its share.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    ends: Instant,
+    sent: u64,
+}
+
+impl Window {
+    /// Begins the next window, if in the last one the peer took enough.
+    fn check(&mut self, now: Instant, limits: &Limits) -> io::Result<()> {
+        if now < self.ends {
+            return Ok(());
+        }
+        if self.sent < rate_bytes(limits.write_rate_min, limits.write_timeout) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes the response too slowly"));
+        }
+        *self = Self { ends: now + limits.write_timeout, sent: 0 };
+        Ok(())
+    }
+}
+
+fn rate_bytes(rate: u64, time: Duration) -> u64 {
+    rate.saturating_mul(time.as_secs()).max(1)
+}

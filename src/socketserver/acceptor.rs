@@ -1,0 +1,127 @@
+//! The acceptor: a thread per listener that waits in poll(2), takes every connection that is ready, and queues it. No
+//! error ends it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::handler::Handler;
+use super::listener::Listener;
+use super::parking::{Connection, SlotId};
+use super::pool::Pool;
+
+/// How long it stands back when the system has run out of something.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// At most one line in the log in this time for each acceptor.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why the acceptor stops taking connections for a moment.
+enum Rest {
+    /// No connection is ready.
+    Empty,
+    /// All slots are taken.
+    Full,
+    /// The system refuses.
+    Refused(io::Error),
+}
+
+/// Accepts until the pool stops; then serves what the backlog holds, and closes the listener.
+pub(super) fn accept_forever<H: Handler>(listener: Listener, pool: &Arc<Pool<H>>) {
+    let mut reserved = None;
+    let mut complaint = Complaint { last: None };
+    while !pool.stop.is_requested() {
+        match accept_all(&listener, pool, &mut reserved) {
+            Rest::Empty => wait(&[listener.as_fd(), pool.stop.as_fd()], None),
+            Rest::Full => {
+                complaint.say("connections_max is reached; new connections wait in the backlog", None);
+                wait_for_vacancy(pool);
+            }
+            Rest::Refused(error) => {
+                complaint.say("a connection can't be accepted", Some(&error));
+                wait(&[pool.stop.as_fd()], Some(PAUSE));
+            }
+        }
+    }
+    accept_all(&listener, pool, &mut reserved);
+    if let Some(id) = reserved {
+        pool.lot.vacate(id, None);
+    }
+}
+
+fn accept_all<H: Handler>(listener: &Listener, pool: &Arc<Pool<H>>, reserved: &mut Option<SlotId>) -> Rest {
+    loop {
+        let Some(id) = reserved.take().or_else(|| pool.lot.reserve()) else { return Rest::Full };
+        match listener.accept(&pool.stop) {
+            Ok(stream) => {
+                pool.lot.admit(id, Connection::new(stream));
+                pool.queue(id);
+            }
+            Err(error) => {
+                *reserved = Some(id);
+                match error.kind() {
+                    io::ErrorKind::WouldBlock => return Rest::Empty,
+                    _ if concerns_one_connection(&error) => {}
+                    _ => return Rest::Refused(error),
+                }
+            }
+        }
+    }
+}
+
+/// Errors that accept(2) passes on from a connection that broke before it was taken.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    let passed_on = [
+        Errno::INTR,
+        Errno::CONNABORTED,
+        Errno::PROTO,
+        Errno::PERM,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::OPNOTSUPP,
+        Errno::NOPROTOOPT,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| passed_on.contains(&errno))
+}
+
+/// Waits for a slot. The wish is said before the last look, so that a slot given back in between is not missed.
+fn wait_for_vacancy<H: Handler>(pool: &Arc<Pool<H>>) {
+    pool.vacancy.silence();
+    pool.vacancy_wanted.store(true, Ordering::SeqCst);
+    match pool.lot.reserve() {
+        Some(id) => pool.lot.vacate(id, None),
+        None => wait(&[pool.vacancy.as_fd(), pool.stop.as_fd()], Some(Duration::from_secs(1))),
+    }
+}
+
+fn wait(sources: &[BorrowedFd<'_>], timeout: Option<Duration>) {
+    let mut sources: Vec<_> = sources.iter().map(|source| PollFd::from_borrowed_fd(*source, PollFlags::IN)).collect();
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    // An error of poll(2) here is a signal or want of memory: trying again is all there is to do.
+    let _ = poll(&mut sources, timeout.as_ref());
+}
+
+/// Keeps a lasting trouble from filling the log.
+struct Complaint {
+    last: Option<Instant>,
+}
+
+impl Complaint {
+    fn say(&mut self, what: &str, error: Option<&io::Error>) {
+        if self.last.is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        match error {
+            Some(error) => log::error!("{what}: {error}"),
+            None => log::warn!("{what}"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How many workers there are, how many of them can run, and the spare ones that stand in for those that wait.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+thread_local! {
+    /// The crew that this thread works in.
+    static CREW: RefCell<Option<Arc<Crew>>> = const { RefCell::new(None) };
+    /// How deep this thread is in calls of `slow`: only the outermost counts.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs work that takes long or waits (hashing, compression, a database) without keeping others waiting: as long as it
+/// runs, this worker doesn't count, and when no other is left a spare one starts. Outside a worker it just runs.
+pub fn slow<T>(work: impl FnOnce() -> T) -> T {
+    let _absent = Absent::begin();
+    work()
+}
+
+/// A worker that is away from the queue; it is back when this is dropped, panic or not.
+struct Absent(Option<Arc<Crew>>);
+
+impl Absent {
+    fn begin() -> Self {
+        let depth = DEPTH.get();
+        DEPTH.set(depth + 1);
+        let crew = if depth == 0 { CREW.with_borrow(Clone::clone) } else { None };
+        if let Some(crew) = &crew {
+            crew.leave_queue();
+        }
+        Self(crew)
+    }
+}
+
+impl Drop for Absent {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+        if let Some(crew) = &self.0 {
+            crew.runnable.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The workers of one pool.
+pub(super) struct Crew {
+    /// Threads alive.
+    workers: AtomicUsize,
+    /// Threads that are not in `slow`.
+    runnable: AtomicUsize,
+    workers_max: usize,
+    hire: OnceLock<Box<Hire>>,
+    said_full: AtomicBool,
+}
+
+/// Starts a thread that works until it is told to leave; `true` for a spare one.
+type Hire = dyn Fn(bool) -> io::Result<()> + Send + Sync;
+
+impl Crew {
+    pub(super) fn new(workers_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            workers: AtomicUsize::new(0),
+            runnable: AtomicUsize::new(0),
+            workers_max,
+            hire: OnceLock::new(),
+            said_full: AtomicBool::new(false),
+        })
+    }
+
+    /// Says how a worker is started; before the first one is.
+    pub(super) fn on_hire(&self, hire: impl Fn(bool) -> io::Result<()> + Send + Sync + 'static) {
+        let _ = self.hire.set(Box::new(hire));
+    }
+
+    /// Starts one worker, if there may be one more.
+    pub(super) fn hire(&self, spare: bool) -> io::Result<()> {
+        let Some(hire) = self.hire.get() else { return Ok(()) };
+        let one_more = |workers: usize| (workers < self.workers_max).then(|| workers + 1);
+        if self.workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_err() {
+            self.say_full();
+            return Ok(());
+        }
+        self.runnable.fetch_add(1, Ordering::SeqCst);
+        hire(spare).inspect_err(|_| {
+            self.runnable.fetch_sub(1, Ordering::SeqCst);
+            self.workers.fetch_sub(1, Ordering::SeqCst);
+        })
+    }
+
+    /// Makes this thread one of the crew for `slow`.
+    pub(super) fn join(self: &Arc<Self>) {
+        CREW.set(Some(Arc::clone(self)));
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.workers.load(Ordering::SeqCst)
+    }
+
+    /// Whether a worker may leave for want of work: the last that can run never does.
+    pub(super) fn may_leave(&self) -> bool {
+        let one_less = |runnable: usize| (runnable > 1).then(|| runnable - 1);
+        let left = self.runnable.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+        if left {
+            self.workers.fetch_sub(1, Ordering::SeqCst);
+        }
+        left
+    }
+
+    /// A worker leaves because the pool stops.
+    pub(super) fn leave(&self) {
+        self.runnable.fetch_sub(1, Ordering::SeqCst);
+        self.workers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A worker begins to wait elsewhere; the last one that could run is replaced.
+    fn leave_queue(&self) {
+        if self.runnable.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return;
+        }
+        if let Err(error) = self.hire(true) {
+            log::warn!("no spare worker could be started: {error}");
+        }
+    }
+
+    fn say_full(&self) {
+        if !self.said_full.swap(true, Ordering::SeqCst) {
+            log::warn!("all {} workers wait in blocking code; raise workers_max if that lasts", self.workers_max);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::handler::{Address, Peer};
+use super::options::SocketOptions;
+use super::stop::Stop;
+use super::stream::Stream;
+
+/// A socket that listens, ready to be served. UNIX sockets will be the second kind.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Listens on a TCP address; port 0 takes any free one. `[::]` takes IPv4 connections too, where the system can and
+    /// `options.v6_only` doesn't forbid it.
+    ///
+    /// # Errors
+    /// What the system says: the address is in use, is not this machine's, may not be taken, or its family is unknown.
+    pub fn tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(options.v6_only)?;
+        }
+        socket.set_reuse_address(options.reuse_address)?;
+        if options.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        // Accepted sockets inherit it on Linux; elsewhere it is set once more for each.
+        socket.set_tcp_nodelay(options.nodelay)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(options.backlog)?;
+        Ok(Self { socket: socket.into() })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says of a socket that is no longer there.
+    pub fn local_address(&self) -> io::Result<Address> {
+        self.socket.local_addr().map(Address::Inet)
+    }
+
+    /// Takes the next connection, if one is ready.
+    pub(super) fn accept(&self, stop: &Arc<Stop>) -> io::Result<Stream> {
+        let (socket, address) = accept(&self.socket)?;
+        Ok(Stream::tcp(socket, Peer { address: Address::Inet(address) }, Arc::clone(stop)))
+    }
+}
+
+/// One system call: the new socket doesn't block and isn't inherited by other programs.
+#[cfg(target_os = "linux")]
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+    let unknown = || io::Error::new(io::ErrorKind::ConnectionAborted, "the peer has no address");
+    Ok((socket.into(), address.ok_or_else(unknown)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, address) = listener.accept()?;
+    socket.set_nonblocking(true)?;
+    socket.set_nodelay(listener_nodelay(listener)?)?;
+    Ok((socket, address))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn listener_nodelay(listener: &TcpListener) -> io::Result<bool> {
+    socket2::SockRef::from(listener).tcp_nodelay()
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,313 @@
+//! Where connections wait: a slot for each, with its deadline, and the poller that says who is ready.
+//!
+//! A connection is in exactly one place: queued, in a worker's hands, or parked. The slot's lock guards each change of
+//! place and is never held while a handler runs. Each arming of the poller has a number, which its event brings back:
+//! an event of an earlier arming, or of an earlier connection of the same slot, is stale and dropped.
+
+use std::mem;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::handler::{Interest, Wake};
+use super::poller::{Events, Poller};
+use super::stream::Stream;
+
+/// The number of a slot.
+pub(super) type SlotId = u32;
+
+/// Slots are made this many at a time, when they are first needed.
+const CHUNK: usize = 256;
+
+pub(super) struct ParkingLot<S> {
+    chunks: Box<[OnceLock<Box<[Slot<S>]>>]>,
+    vacant: Mutex<Vacant>,
+    occupied: AtomicUsize,
+    poller: Poller,
+    /// Deadlines are kept as milliseconds since this instant.
+    epoch: Instant,
+}
+
+/// A connection and what its handler remembers of it.
+pub(super) struct Connection<S> {
+    pub(super) stream: Stream,
+    pub(super) session: Option<S>,
+    /// The poller knows the socket: it was parked before.
+    registered: bool,
+}
+
+impl<S> Connection<S> {
+    pub(super) fn new(stream: Stream) -> Box<Self> {
+        Box::new(Self { stream, session: None, registered: false })
+    }
+}
+
+struct Slot<S> {
+    deadline: AtomicU64,
+    state: Mutex<State<S>>,
+}
+
+struct State<S> {
+    place: Place<S>,
+    arming: u32,
+    /// Which connection of this slot it is, for wakers.
+    tenancy: u32,
+    /// A waker called while the connection was not parked.
+    called: bool,
+    told_to_stop: bool,
+}
+
+enum Place<S> {
+    Vacant,
+    Queued(Box<Connection<S>>, Wake),
+    Held,
+    Parked(Box<Connection<S>>),
+}
+
+struct Vacant {
+    used_before: Vec<SlotId>,
+    never_used: SlotId,
+    slots: SlotId,
+}
+
+/// What became of a connection that was to be parked.
+pub(super) enum Parking<S> {
+    /// It waits.
+    Done,
+    /// There is news for it already: it has to be queued again.
+    Requeue,
+    /// It can't be watched.
+    Failed(Box<Connection<S>>, std::io::Error),
+}
+
+impl<S> ParkingLot<S> {
+    pub(super) fn new(slots: usize) -> std::io::Result<Self> {
+        let slots = SlotId::try_from(slots).unwrap_or(SlotId::MAX);
+        Ok(Self {
+            chunks: (0..(slots as usize).div_ceil(CHUNK)).map(|_| OnceLock::new()).collect(),
+            vacant: Mutex::new(Vacant { used_before: Vec::new(), never_used: 0, slots }),
+            occupied: AtomicUsize::new(0),
+            poller: Poller::new()?,
+            epoch: Instant::now(),
+        })
+    }
+
+    pub(super) fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// Connections that have a slot.
+    pub(super) fn occupied(&self) -> usize {
+        self.occupied.load(Ordering::SeqCst)
+    }
+
+    /// Takes a slot for a connection to come, if one is left.
+    pub(super) fn reserve(&self) -> Option<SlotId> {
+        let mut vacant = lock(&self.vacant);
+        let id = vacant.used_before.pop().or_else(|| vacant.next())?;
+        self.occupied.fetch_add(1, Ordering::SeqCst);
+        Some(id)
+    }
+
+    /// Puts a new connection into its reserved slot, to be queued.
+    pub(super) fn admit(&self, id: SlotId, connection: Box<Connection<S>>) {
+        let mut state = self.state(id);
+        state.tenancy = state.tenancy.wrapping_add(1);
+        (state.called, state.told_to_stop) = (false, false);
+        state.place = Place::Queued(connection, Wake::Opened);
+    }
+
+    /// Takes a queued connection into a worker's hands.
+    pub(super) fn take(&self, id: SlotId) -> Option<(Box<Connection<S>>, Wake, u32)> {
+        let mut state = self.state(id);
+        match mem::replace(&mut state.place, Place::Held) {
+            Place::Queued(connection, wake) => Some((connection, wake, state.tenancy)),
+            other => {
+                state.place = other;
+                None
+            }
+        }
+    }
+
+    /// Puts a connection at the end of the queue for its next turn; the caller queues the slot.
+    pub(super) fn requeue(&self, id: SlotId, connection: Box<Connection<S>>) {
+        self.state(id).place = Place::Queued(connection, Wake::Ready);
+    }
+
+    /// Parks a connection: stores it, then arms the poller, so that its event finds it. Both happen under the slot's
+    /// lock, so that nobody can close the socket in between and let its number pass to another one.
+    pub(super) fn park(
+        &self,
+        id: SlotId,
+        mut connection: Box<Connection<S>>,
+        interest: Interest,
+        deadline: Instant,
+        stopping: bool,
+    ) -> Parking<S> {
+        let slot = self.slot(id);
+        let mut state = lock(&slot.state);
+        if let Some(wake) = state.news(stopping) {
+            state.place = Place::Queued(connection, wake);
+            return Parking::Requeue;
+        }
+        slot.deadline.store(self.milliseconds(deadline), Ordering::Relaxed);
+        state.arming = state.arming.wrapping_add(1);
+        let key = key(id, state.arming);
+        let registered = mem::replace(&mut connection.registered, true);
+        match self.poller.arm(&connection.stream, key, interest, registered) {
+            Ok(()) => {
+                state.place = Place::Parked(connection);
+                Parking::Done
+            }
+            Err(error) => {
+                connection.registered = registered;
+                Parking::Failed(connection, error)
+            }
+        }
+    }
+
+    /// Waits for parked connections to become ready, and gives each slot that has to be queued.
+    pub(super) fn wait(&self, events: &mut Events, timeout: Duration) -> std::io::Result<()> {
+        self.poller.wait(events, timeout)
+    }
+
+    /// The slot of an event, if the connection still waits for it; it has to be queued.
+    pub(super) fn ready(&self, key: u64) -> Option<SlotId> {
+        let (id, arming) = (key as SlotId, (key >> 32) as u32);
+        let mut state = self.state(id);
+        (state.arming == arming && state.unpark(Wake::Ready)).then_some(id)
+    }
+
+    /// Gives each slot whose deadline has passed; it has to be queued.
+    pub(super) fn overdue(&self, now: Instant, mut queue: impl FnMut(SlotId)) {
+        let now = self.milliseconds(now);
+        for (id, slot) in self.slots() {
+            let is_overdue = || slot.deadline.load(Ordering::Relaxed) <= now;
+            if is_overdue() {
+                let mut state = lock(&slot.state);
+                if is_overdue() && state.unpark(Wake::Overdue) {
+                    queue(id);
+                }
+            }
+        }
+    }
+
+    /// Tells every parked connection that the server stops; each slot given has to be queued.
+    pub(super) fn stop(&self, mut queue: impl FnMut(SlotId)) {
+        for (id, slot) in self.slots() {
+            let mut state = lock(&slot.state);
+            if state.unpark(Wake::Stopping) {
+                state.told_to_stop = true;
+                queue(id);
+            }
+        }
+    }
+
+    /// Takes every connection that no worker holds, when the time to stop is over.
+    pub(super) fn clear(&self) -> Vec<(SlotId, Box<Connection<S>>)> {
+        let take = |(id, slot): (SlotId, &Slot<S>)| {
+            let mut state = lock(&slot.state);
+            match mem::replace(&mut state.place, Place::Held) {
+                Place::Queued(connection, _) | Place::Parked(connection) => Some((id, connection)),
+                other => {
+                    state.place = other;
+                    None
+                }
+            }
+        };
+        self.slots().filter_map(take).collect()
+    }
+
+    /// A waker's call; true when the slot has to be queued.
+    pub(super) fn call(&self, id: SlotId, tenancy: u32) -> bool {
+        let mut state = self.state(id);
+        if state.tenancy != tenancy || matches!(state.place, Place::Vacant) {
+            return false;
+        }
+        let unparked = state.unpark(Wake::Called);
+        state.called = !unparked;
+        unparked
+    }
+
+    /// Closes a connection, or gives back a slot that got none.
+    pub(super) fn vacate(&self, id: SlotId, connection: Option<Box<Connection<S>>>) {
+        if let Some(connection) = connection {
+            if connection.registered {
+                self.poller.forget(&connection.stream);
+            }
+            let slot = self.slot(id);
+            slot.deadline.store(u64::MAX, Ordering::Relaxed);
+            lock(&slot.state).place = Place::Vacant;
+        }
+        lock(&self.vacant).used_before.push(id);
+        self.occupied.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn state(&self, id: SlotId) -> MutexGuard<'_, State<S>> {
+        lock(&self.slot(id).state)
+    }
+
+    fn slot(&self, id: SlotId) -> &Slot<S> {
+        let id = id as usize;
+        &self.chunks[id / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect())[id % CHUNK]
+    }
+
+    /// All slots that were ever used.
+    fn slots(&self) -> impl Iterator<Item = (SlotId, &Slot<S>)> {
+        let chunks = self.chunks.iter().zip((0..).step_by(CHUNK));
+        let made = chunks.filter_map(|(chunk, first)| chunk.get().map(|slots| (slots, first)));
+        made.flat_map(|(slots, first)| (first..).zip(slots.iter()))
+    }
+
+    fn milliseconds(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl<S> Slot<S> {
+    fn new() -> Self {
+        let state = State { place: Place::Vacant, arming: 0, tenancy: 0, called: false, told_to_stop: false };
+        Self { deadline: AtomicU64::new(u64::MAX), state: Mutex::new(state) }
+    }
+}
+
+impl<S> State<S> {
+    /// What happened while the connection was in a worker's hands.
+    fn news(&mut self, stopping: bool) -> Option<Wake> {
+        if mem::take(&mut self.called) {
+            return Some(Wake::Called);
+        }
+        (stopping && !mem::replace(&mut self.told_to_stop, true)).then_some(Wake::Stopping)
+    }
+
+    /// From the lot to the queue; false when it isn't in the lot.
+    fn unpark(&mut self, wake: Wake) -> bool {
+        match mem::replace(&mut self.place, Place::Held) {
+            Place::Parked(connection) => {
+                self.place = Place::Queued(connection, wake);
+                true
+            }
+            other => {
+                self.place = other;
+                false
+            }
+        }
+    }
+}
+
+impl Vacant {
+    fn next(&mut self) -> Option<SlotId> {
+        let id = self.never_used;
+        (id < self.slots).then(|| self.never_used += 1)?;
+        Some(id)
+    }
+}
+
+fn key(id: SlotId, arming: u32) -> u64 {
+    u64::from(arming) << 32 | u64::from(id)
+}
+
+/// Nothing under these locks panics, so a poisoned one holds what it should.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
