@@ -1,0 +1,57 @@
+//! What the program says on standard output when it is ready: a banner for a person, one stable line for a program.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::net::{IpAddr, SocketAddr};
+
+use log::info;
+use salver::config::Config;
+use salver::socketserver::Listener;
+
+/// The text, with its last end of line.
+pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().filter_map(|listener| listener.local_address().ok()?.as_inet()).flat_map(reachable).collect();
+    let root = config.files.root.display();
+    let urls: Vec<String> =
+        addresses.iter().map(ToString::to_string).map(|address| format!("http://{address}")).collect();
+    let file = config.file.as_ref().map(|file| format!("configured by {}", file.display()));
+    if std::io::stdout().is_terminal() {
+        for_person(&root.to_string(), &urls, file.as_deref())
+    } else {
+        file.iter().for_each(|file| info!("{file}"));
+        format!("salver: serving {root} at {}\n", urls.join(", "))
+    }
+}
+
+fn for_person(root: &str, urls: &[String], file: Option<&str>) -> String {
+    let mut text = format!("\n  salver {} serves {root}\n", env!("CARGO_PKG_VERSION"));
+    for line in file.iter().copied().chain([""]).chain(urls.iter().map(String::as_str)).chain(["", "Ctrl-C stops it."])
+    {
+        // Writing to a string doesn't fail.
+        let _ = writeln!(text, "  {line}");
+    }
+    text.push('\n');
+    text
+}
+
+/// The addresses under which a listener's address can be reached: itself, or with `0.0.0.0` and `[::]` those of all
+/// interfaces. Link-local ones of IPv6 mean nothing in a URL.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    if !address.ip().is_unspecified() {
+        return vec![address];
+    }
+    let in_url = |ip: &IpAddr| match ip {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(ip) => address.is_ipv6() && !ip.is_unicast_link_local(),
+    };
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut found: Vec<IpAddr> = interfaces.iter().map(|interface| interface.ip()).filter(in_url).collect();
+    found.sort_by_key(|ip| (!ip.is_loopback(), ip.is_ipv6()));
+    found.dedup();
+    if found.is_empty() {
+        vec![address]
+    } else {
+        found.into_iter().map(|ip| SocketAddr::new(ip, address.port())).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! From what the configuration asks for to sockets that listen.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use log::warn;
+use rustix::io::Errno;
+use salver::config::{Bind, Config, PORT};
+use salver::socketserver::{Listener, SocketOptions};
+
+/// The ports tried when nobody asked for one.
+const PORTS: std::ops::RangeInclusive<u16> = PORT..=PORT + 10;
+
+/// How often another free port is looked for that all addresses have in common.
+const COMMON_PORT_TRIES: usize = 16;
+
+/// An address that can't be listened on.
+#[derive(Debug)]
+pub(crate) struct Error {
+    address: String,
+    error: io::Error,
+}
+
+impl Error {
+    fn new(address: impl fmt::Display, error: io::Error) -> Self {
+        Self { address: address.to_string(), error }
+    }
+
+    fn is_taken(&self) -> bool {
+        self.error.kind() == ErrorKind::AddrInUse
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error } = self;
+        match error.kind() {
+            ErrorKind::AddrInUse => {
+                write!(f, "{address}: the port is taken; choose another with --port, or 0 for any that is free")
+            }
+            ErrorKind::PermissionDenied => {
+                write!(f, "{address}: not permitted; ports below 1024 may need root, choose a higher one with --port")
+            }
+            ErrorKind::AddrNotAvailable => {
+                write!(f, "{address}: not an address of this machine; choose another with --bind")
+            }
+            _ => write!(f, "{address}: cannot listen: {error}; choose another address with --bind"),
+        }
+    }
+}
+
+/// Listens on every address, with one port for those that have none of their own.
+pub(super) fn all(config: &Config) -> Result<Vec<Listener>, Error> {
+    if config.port_asked {
+        return match config.port {
+            0 => on_common_free_port(config),
+            port => on_port(config, port),
+        };
+    }
+    let mut tried = on_port(config, PORT);
+    for port in PORTS.skip(1) {
+        if !tried.as_ref().is_err_and(Error::is_taken) {
+            break;
+        }
+        tried = on_port(config, port);
+        if tried.is_ok() {
+            warn!("port {PORT} is taken; serving on port {port} instead");
+        }
+    }
+    tried
+}
+
+/// Port 0: the first address gets any free port, and the others the same one.
+fn on_common_free_port(config: &Config) -> Result<Vec<Listener>, Error> {
+    let mut tried = on_port(config, 0);
+    for _ in 0..COMMON_PORT_TRIES {
+        if !tried.as_ref().is_err_and(Error::is_taken) {
+            break;
+        }
+        tried = on_port(config, 0);
+    }
+    tried
+}
+
+fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
+    let addresses = resolve(&config.bind, port)?;
+    let mut listeners: Vec<Listener> = Vec::new();
+    let mut unsupported = None;
+    let mut port_given = None;
+    for &address in &addresses {
+        let free_port = if address.port() == 0 { port_given.unwrap_or(0) } else { address.port() };
+        let address = SocketAddr::new(address.ip(), free_port);
+        match Listener::tcp(address, &options(config, &addresses, address)) {
+            Ok(listener) => {
+                let local = listener.local_address().map_err(|error| Error::new(address, error))?;
+                port_given = port_given.or(local.as_inet().map(|local| local.port()));
+                listeners.push(listener);
+            }
+            // A machine without IPv6 serves on what it has.
+            Err(error) if address.is_ipv6() && is_unsupported(&error) => unsupported = Some(Error::new(address, error)),
+            Err(error) => return Err(Error::new(address, error)),
+        }
+    }
+    match unsupported {
+        Some(error) if listeners.is_empty() => Err(error),
+        Some(error) => {
+            warn!("{error}");
+            Ok(listeners)
+        }
+        None => Ok(listeners),
+    }
+}
+
+/// Where `[::]` and `0.0.0.0` are both asked for on one port, each takes its own kind.
+fn options(config: &Config, addresses: &[SocketAddr], address: SocketAddr) -> SocketOptions {
+    let mut options = config.sockets.clone();
+    let all_of_v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+    let v4_is_asked = addresses.iter().any(|other| other.ip() == all_of_v4.ip());
+    options.v6_only = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && v4_is_asked;
+    options
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    let without_v6 = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT];
+    Errno::from_io_error(error).is_some_and(|errno| without_v6.contains(&errno))
+}
+
+/// All addresses of all names, each once.
+fn resolve(binds: &[Bind], port: u16) -> Result<Vec<SocketAddr>, Error> {
+    let mut addresses = Vec::new();
+    for bind in binds {
+        let found = (bind.host.as_str(), bind.port.unwrap_or(port)).to_socket_addrs();
+        for address in found.map_err(|error| Error::new(bind, error))? {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+    Ok(addresses)
+}

@@ -1,0 +1,43 @@
+//! Ctrl-C, SIGTERM and SIGHUP stop the server; the second one ends the program at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io, thread};
+
+use log::info;
+use salver::socketserver::Stopper;
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// The exit status of a program that Ctrl-C ends.
+const INTERRUPTED: i32 = 130;
+
+/// Has signals stop the server from now on. A SIGHUP that was ignored at the start (`nohup`) stays ignored.
+pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    let stop = {
+        let stopper = stopper.clone();
+        move || {
+            if stopping.swap(true, Ordering::SeqCst) {
+                std::process::exit(INTERRUPTED);
+            }
+            info!("stopping; once more ends at once");
+            stopper.shutdown();
+        }
+    };
+    ctrlc::set_handler(stop.clone()).map_err(io::Error::other)?;
+    let mut signals = Signals::new([SIGTERM])?;
+    if !is_ignored(SIGHUP) {
+        signals.add_signal(SIGHUP)?;
+    }
+    thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(|_| stop()))?;
+    Ok(())
+}
+
+/// Asks the system, where it tells: a handler must not be set just to find out.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
