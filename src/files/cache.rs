@@ -20,6 +20,8 @@ pub(super) struct Cache {
     entries: QuickCache<Box<[u8]>, Arc<Entry>, Weigh>,
     idle_timeout: Duration,
     epoch: Instant,
+    /// Seconds of the cache's time when it was last swept.
+    swept: AtomicU32,
 }
 
 /// A representation and what has to hold for it.
@@ -49,7 +51,7 @@ impl Weighter<Box<[u8]>, Arc<Entry>> for Weigh {
 impl Cache {
     pub(super) fn new(bytes_max: u64, idle_timeout: Duration) -> Self {
         let entries = QuickCache::with_weighter(ENTRIES_EXPECTED, bytes_max, Weigh);
-        Self { entries, idle_timeout, epoch: Instant::now() }
+        Self { entries, idle_timeout, epoch: Instant::now(), swept: AtomicU32::new(0) }
     }
 
     /// The entry of a target, if its file is still the same.
@@ -68,11 +70,14 @@ impl Cache {
         self.entries.insert(target.into(), entry);
     }
 
-    /// Drops what was not used for long, and with it descriptors.
+    /// Drops what was not used for long, and with it descriptors; looks a few times in that time.
     pub(super) fn sweep(&self) {
-        let now = u64::from(self.seconds());
-        let is_used =
-            |entry: &Entry| now < u64::from(entry.used.load(Ordering::Relaxed)) + self.idle_timeout.as_secs().max(1);
+        let (now, idle) = (u64::from(self.seconds()), self.idle_timeout.as_secs().max(1));
+        if now < u64::from(self.swept.load(Ordering::Relaxed)) + idle.div_ceil(8) {
+            return;
+        }
+        self.swept.store(self.seconds(), Ordering::Relaxed);
+        let is_used = |entry: &Entry| now < u64::from(entry.used.load(Ordering::Relaxed)) + idle;
         self.entries.retain(|_, entry| is_used(entry));
     }
 

@@ -58,6 +58,8 @@ const OVERHEAD_BYTES_MAX: usize = 8 << 10;
 pub(super) struct BodyReader {
     state: State,
     overhead: usize,
+    /// Content that may still come.
+    allowed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,18 +80,27 @@ enum State {
     Done,
 }
 
-/// A chunked body that isn't one.
+/// A body that is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
+pub(super) enum Unacceptable {
+    /// It announces more content than is allowed.
+    TooLarge,
+    /// A chunked body that isn't one.
+    Malformed(&'static str),
+}
+
+use Unacceptable::{Malformed, TooLarge};
 
 impl BodyReader {
-    pub(super) fn new(framing: Framing) -> Self {
+    /// A body of at most `allowed` bytes of content.
+    pub(super) fn new(framing: Framing, allowed: u64) -> Result<Self, Unacceptable> {
         let state = match framing {
             Framing::None => State::Done,
+            Framing::Length(length) if length > allowed => return Err(TooLarge),
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Size { value: 0, digits: 0 },
         };
-        Self { state, overhead: 0 }
+        Ok(Self { state, overhead: 0, allowed })
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -98,7 +109,7 @@ impl BodyReader {
 
     /// Takes in bytes, hands on those that are content, and says how many of them belong to the body. Once it is done
     /// it takes no more.
-    pub(super) fn feed(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, Malformed> {
+    pub(super) fn feed(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, Unacceptable> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Done {
             at += match &mut self.state {
@@ -127,7 +138,7 @@ impl BodyReader {
     }
 
     /// The state after one byte of what is not content.
-    fn step(&mut self, byte: u8) -> Result<State, Malformed> {
+    fn step(&mut self, byte: u8) -> Result<State, Unacceptable> {
         use State::*;
         Ok(match (self.state, byte) {
             (Size { value, digits }, _) if byte.is_ascii_hexdigit() => add_digit(value, digits, byte)?,
@@ -138,7 +149,7 @@ impl BodyReader {
             (Size { value, digits: 1.. } | SpaceAfterSize { value }, b';') => Extension { value },
             (Extension { value }, _) if is_field_byte(byte) => self.spend(Extension { value })?,
             (LineFeedAfterSize { value: 0 }, b'\n') => TrailerLine,
-            (LineFeedAfterSize { value }, b'\n') => Chunk { left: value },
+            (LineFeedAfterSize { value }, b'\n') => self.allow(value)?,
             (ReturnAfterChunk, b'\r') => LineFeedAfterChunk,
             (LineFeedAfterChunk, b'\n') => Size { value: 0, digits: 0 },
             (TrailerLine, b'\r') => LastLineFeed,
@@ -155,7 +166,13 @@ impl BodyReader {
         })
     }
 
-    fn spend(&mut self, next: State) -> Result<State, Malformed> {
+    /// A chunk begins; one that is too large is refused before it comes.
+    fn allow(&mut self, value: u64) -> Result<State, Unacceptable> {
+        self.allowed = self.allowed.checked_sub(value).ok_or(TooLarge)?;
+        Ok(State::Chunk { left: value })
+    }
+
+    fn spend(&mut self, next: State) -> Result<State, Unacceptable> {
         self.overhead += 1;
         if self.overhead > OVERHEAD_BYTES_MAX {
             return Err(Malformed("too many chunk extensions or trailers"));
@@ -165,7 +182,7 @@ impl BodyReader {
 }
 
 /// Leading zeros count as digits: sixteen are enough for every size.
-fn add_digit(value: u64, digits: u8, byte: u8) -> Result<State, Malformed> {
+fn add_digit(value: u64, digits: u8, byte: u8) -> Result<State, Unacceptable> {
     let digit = char::from(byte).to_digit(16).unwrap_or(0);
     match value.checked_mul(16) {
         Some(value) if digits < 16 => Ok(State::Size { value: value + u64::from(digit), digits: digits + 1 }),

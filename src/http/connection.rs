@@ -11,7 +11,7 @@ use std::time::Instant;
 use ::http::StatusCode;
 use log::{debug, info};
 
-use super::body::{BodyReader, Framing, Malformed};
+use super::body::{BodyReader, Framing, Unacceptable};
 use super::limits::Limits;
 use super::log::Record;
 use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
@@ -72,7 +72,6 @@ struct Awaited {
     /// Content, if the handler wants it.
     content: Vec<u8>,
     wanted: bool,
-    bytes_left: u64,
 }
 
 /// An answer that is not all written, and what comes after it.
@@ -293,10 +292,13 @@ impl<H: Handler> Turn<'_, H> {
         let wanted = self.handler.body_bytes_max(&head.request);
         let bytes_max = if wanted > 0 { wanted } else { self.limits.body_discard_bytes_max };
         let (framing, expects_continue) = (head.framing, head.expects_continue);
-        if matches!(framing, Framing::Length(length) if length > bytes_max) {
-            self.refuse_as(BODY_TOO_LARGE, &head_bytes);
-            return Ok(Step::Go);
-        }
+        let reader = match BodyReader::new(framing, bytes_max) {
+            Ok(reader) => reader,
+            Err(reason) => {
+                self.refuse_as(reason.into(), &head_bytes);
+                return Ok(Step::Go);
+            }
+        };
         if expects_continue && wanted == 0 {
             // The peer holds the body back for an answer, and this one doesn't depend on it. Whether the body follows
             // nobody can know, so this answer is the last.
@@ -306,9 +308,7 @@ impl<H: Handler> Turn<'_, H> {
             self.ask_for_body()?;
         }
         self.session.due = Some(self.now + self.limits.body_timeout);
-        let reader = BodyReader::new(framing);
-        let awaited =
-            Awaited { head: head_bytes, reader, content: Vec::new(), wanted: wanted > 0, bytes_left: bytes_max };
+        let awaited = Awaited { head: head_bytes, reader, content: Vec::new(), wanted: wanted > 0 };
         self.session.state = State::Body(Box::new(awaited));
         Ok(Step::Go)
     }
@@ -325,7 +325,7 @@ impl<H: Handler> Turn<'_, H> {
     /// Goes on with a body.
     fn body(&mut self, mut awaited: Box<Awaited>) -> io::Result<Step> {
         match awaited.feed(&mut self.buffers.inbox) {
-            Err(refusal) => self.refuse_as(refusal, &awaited.head),
+            Err(reason) => self.refuse_as(reason.into(), &awaited.head),
             Ok(()) if awaited.reader.is_done() => {
                 self.session.due = None;
                 return self.answer_kept(&awaited.head, &awaited.content, true);
@@ -450,31 +450,28 @@ impl<H: Handler> Turn<'_, H> {
     }
 }
 
-const BODY_TOO_LARGE: Refusal =
-    Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "the body is larger than is taken here" };
+impl From<Unacceptable> for Refusal {
+    fn from(reason: Unacceptable) -> Self {
+        match reason {
+            Unacceptable::TooLarge => {
+                Self { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "the body is larger than is taken here" }
+            }
+            Unacceptable::Malformed(reason) => Self { status: StatusCode::BAD_REQUEST, reason },
+        }
+    }
+}
 
 impl Awaited {
     /// Takes what has come of the body.
-    fn feed(&mut self, inbox: &mut Inbox) -> Result<(), Refusal> {
-        let (content, wanted, bytes_left) = (&mut self.content, self.wanted, &mut self.bytes_left);
-        let mut too_large = false;
-        let fed = self.reader.feed(inbox.unread(), |bytes| match bytes_left.checked_sub(bytes.len() as u64) {
-            Some(left) => {
-                *bytes_left = left;
-                if wanted {
-                    content.extend_from_slice(bytes);
-                }
+    fn feed(&mut self, inbox: &mut Inbox) -> Result<(), Unacceptable> {
+        let (content, wanted) = (&mut self.content, self.wanted);
+        let used = self.reader.feed(inbox.unread(), |bytes| {
+            if wanted {
+                content.extend_from_slice(bytes);
             }
-            None => too_large = true,
-        });
-        match fed {
-            _ if too_large => Err(BODY_TOO_LARGE),
-            Err(Malformed(reason)) => Err(Refusal { status: StatusCode::BAD_REQUEST, reason }),
-            Ok(used) => {
-                inbox.consume(used);
-                Ok(())
-            }
-        }
+        })?;
+        inbox.consume(used);
+        Ok(())
     }
 }
 
