@@ -1,0 +1,759 @@
+//! The socketserver layer on its own: the life of a connection, the rules of watching, spare workers, stopping.
+
+mod support;
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use salver::socketserver::{
+    Conn, End, Handler, Interest, Listener, Next, Options, Peer, Server, SocketOptions, Stopper, Stream, Wake, Waker,
+    blocking, slow,
+};
+use support::PATIENCE;
+
+/// A server in this process, stopped when it is dropped.
+struct Running {
+    address: SocketAddr,
+    stopper: Stopper,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Running {
+    fn start(handler: impl Handler, workers: usize) -> Self {
+        let mut options = Options::default();
+        options.workers = workers;
+        Self::with(handler, options)
+    }
+
+    fn with(handler: impl Handler, options: Options) -> Self {
+        let listener = Listener::tcp(([127, 0, 0, 1], 0).into(), &SocketOptions::default()).unwrap();
+        let server = Server::new(vec![listener], handler, options).unwrap();
+        let address = server.local_addrs().unwrap()[0].as_inet().unwrap();
+        let stopper = server.stopper();
+        Self { address, stopper, thread: Some(thread::spawn(|| server.serve_forever())) }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Asks it to stop and waits until it has.
+    fn stop(&mut self) {
+        self.stopper.shutdown();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap().unwrap();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stopper.shutdown();
+    }
+}
+
+/// Long enough that no test ever comes to it.
+fn far() -> Instant {
+    Instant::now() + 10 * PATIENCE
+}
+
+#[track_caller]
+fn ask(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
+    stream.write_all(bytes).unwrap();
+    let mut answer = vec![0; bytes.len()];
+    stream.read_exact(&mut answer).unwrap();
+    answer
+}
+
+/// The stream ends, by an end or a reset.
+#[track_caller]
+fn expect_end(stream: &mut TcpStream) {
+    let mut bytes = [0; 16];
+    match stream.read(&mut bytes) {
+        Ok(0) => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+        other => panic!("no end: {other:?}"),
+    }
+}
+
+/// A handler made of a function; it says how each session ended.
+struct Each<F> {
+    handle: F,
+    ends: Sender<String>,
+}
+
+impl<F> Each<F>
+where
+    F: Fn(&mut Stream, Wake, &Waker) -> io::Result<Next> + Send + Sync + 'static,
+{
+    fn new(handle: F) -> (Self, Receiver<String>) {
+        let (ends, receiver) = channel();
+        (Self { handle, ends }, receiver)
+    }
+}
+
+impl<F> Handler for Each<F>
+where
+    F: Fn(&mut Stream, Wake, &Waker) -> io::Result<Next> + Send + Sync + 'static,
+{
+    type Session = Waker;
+
+    fn setup(&self, connection: &Conn<'_>) -> Waker {
+        connection.waker()
+    }
+
+    fn handle(&self, waker: &mut Waker, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
+        (self.handle)(stream, wake, waker)
+    }
+
+    fn finish(&self, _waker: Waker, end: End) {
+        let _ = self.ends.send(format!("{end:?}"));
+    }
+}
+
+/// Echoes what is there, then waits for more.
+fn echo(stream: &mut Stream) -> io::Result<Next> {
+    let mut bytes = [0; 1024];
+    loop {
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return Ok(Next::Close),
+            Ok(read) => drop(stream.try_write(&bytes[..read])?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait(Interest::Read, far())),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn echo_handler() -> impl Handler {
+    Each::new(|stream, wake, _| if wake == Wake::Stopping { Ok(Next::Close) } else { echo(stream) }).0
+}
+
+#[test]
+fn many_clients_are_served_at_once_by_few_workers() {
+    for workers in [1, 2] {
+        let server = Running::start(echo_handler(), workers);
+        let mut clients: Vec<_> = (0..500).map(|_| server.connect()).collect();
+        for round in 0..3u8 {
+            for client in &mut clients {
+                assert_eq!(ask(client, &[round; 64]), [round; 64]);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_hundred_blocking_clients_are_served_at_once() {
+    let everyone_is_there = Arc::new(Barrier::new(200));
+    let server = Running::start(
+        blocking(move |stream| {
+            let mut line = String::new();
+            while stream.read_line(&mut line)? > 0 {
+                stream.write_all(line.as_bytes())?;
+                line.clear();
+            }
+            Ok(())
+        }),
+        2,
+    );
+    let clients: Vec<_> = (0..200)
+        .map(|number| {
+            let (mut stream, barrier) = (server.connect(), Arc::clone(&everyone_is_there));
+            thread::spawn(move || {
+                let line = format!("client {number}\n").into_bytes();
+                assert_eq!(ask(&mut stream, &line), line);
+                barrier.wait();
+                assert_eq!(ask(&mut stream, &line), line);
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+#[test]
+fn slow_work_keeps_nobody_waiting() {
+    for workers in [1, 2] {
+        let (release, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let (handler, _ends) = Each::new(move |stream, _, _| {
+            let mut bytes = [0; 1];
+            match stream.try_read(&mut bytes) {
+                Ok(1) if bytes[0] == b's' => slow(|| drop(gate.lock().unwrap().recv())),
+                Ok(1) => {}
+                Ok(_) => return Ok(Next::Close),
+                Err(_) => return Ok(Next::Wait(Interest::Read, far())),
+            }
+            stream.try_write(&bytes)?;
+            Ok(Next::Again)
+        });
+        let server = Running::start(handler, workers);
+        let mut busy: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        busy.iter_mut().for_each(|client| client.write_all(b"s").unwrap());
+        let mut quick = server.connect();
+        assert_eq!(ask(&mut quick, b"quick"), b"quick");
+        busy.iter().for_each(|_| release.send(()).unwrap());
+        for client in &mut busy {
+            let mut answer = [0; 1];
+            client.read_exact(&mut answer).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_sleeps_holds_up_only_its_worker() {
+    for workers in [1, 2] {
+        let asleep = Arc::new(AtomicBool::new(false));
+        let sleeping = Arc::clone(&asleep);
+        let (release, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let (handler, _ends) = Each::new(move |stream, _, _| {
+            let mut bytes = [0; 1];
+            match stream.try_read(&mut bytes) {
+                Ok(1) if bytes[0] == b's' => {
+                    // Not said with `slow`: with one worker, all have to wait.
+                    sleeping.store(true, Ordering::SeqCst);
+                    drop(gate.lock().unwrap().recv());
+                }
+                Ok(1) => {}
+                Ok(_) => return Ok(Next::Close),
+                Err(_) => return Ok(Next::Wait(Interest::Read, far())),
+            }
+            stream.try_write(&bytes)?;
+            Ok(Next::Again)
+        });
+        let server = Running::start(handler, workers);
+        let mut others: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        others.iter_mut().for_each(|client| assert_eq!(ask(client, b"."), b"."));
+        let mut sleeper = server.connect();
+        sleeper.write_all(b"s").unwrap();
+        while !asleep.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        others.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
+        if workers == 1 {
+            release.send(()).unwrap();
+        }
+        for client in &mut others {
+            let mut answer = [0; 1];
+            client.read_exact(&mut answer).unwrap();
+        }
+        let _ = release.send(());
+        let mut answer = [0; 1];
+        sleeper.read_exact(&mut answer).unwrap();
+    }
+}
+
+#[test]
+fn a_panic_costs_one_connection() {
+    let (handler, ends) = Each::new(|stream, _, _| {
+        let mut bytes = [0; 1];
+        match stream.try_read(&mut bytes) {
+            Ok(1) if bytes[0] == b'!' => panic!("asked for"),
+            Ok(1) => stream.try_write(&bytes)?,
+            Ok(_) => return Ok(Next::Close),
+            Err(_) => return Ok(Next::Wait(Interest::Read, far())),
+        };
+        Ok(Next::Again)
+    });
+    let server = Running::start(handler, 1);
+    let mut bystander = server.connect();
+    assert_eq!(ask(&mut bystander, b"1"), b"1");
+    for _ in 0..3 {
+        let mut client = server.connect();
+        client.write_all(b"!").unwrap();
+        expect_end(&mut client);
+        assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), "Panicked");
+    }
+    assert_eq!(ask(&mut bystander, b"2"), b"2");
+}
+
+#[test]
+fn every_end_has_its_reason() {
+    let (handler, ends) = Each::new(|stream, wake, _| {
+        let mut bytes = [0; 1];
+        match stream.try_read(&mut bytes) {
+            Ok(1) if bytes[0] == b'e' => Err(io::Error::other("asked for")),
+            Ok(_) => Ok(Next::Close),
+            // It doesn't care that the server stops, and is cut.
+            Err(_) if wake == Wake::Stopping => Ok(Next::Wait(Interest::Neither, far())),
+            Err(_) => Ok(Next::Wait(Interest::Read, far())),
+        }
+    });
+    let mut options = Options::default();
+    options.stop_timeout = Duration::from_millis(50);
+    let mut server = Running::with(handler, options);
+    let next_end = || ends.recv_timeout(PATIENCE).unwrap();
+    drop(server.connect());
+    assert_eq!(next_end(), "Closed");
+    server.connect().write_all(b"c").unwrap();
+    assert_eq!(next_end(), "Closed");
+    server.connect().write_all(b"e").unwrap();
+    assert!(next_end().starts_with("Failed("));
+    let mut stubborn = server.connect();
+    server.stop();
+    assert_eq!(next_end(), "Stopped");
+    expect_end(&mut stubborn);
+}
+
+#[test]
+fn a_peer_that_is_not_verified_gets_no_session() {
+    struct Bouncer(Arc<AtomicUsize>);
+    impl Handler for Bouncer {
+        type Session = ();
+        fn verify(&self, peer: &Peer) -> bool {
+            assert!(peer.address().as_inet().unwrap().ip().is_loopback());
+            false
+        }
+        fn setup(&self, _connection: &Conn<'_>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        fn handle(&self, (): &mut (), _stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(Next::Close)
+        }
+    }
+    let calls = Arc::new(AtomicUsize::new(0));
+    let mut server = Running::start(Bouncer(Arc::clone(&calls)), 1);
+    expect_end(&mut server.connect());
+    server.stop();
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn deadlines_are_absolute() {
+    // Bytes that trickle in wake the handler and don't move the deadline.
+    struct Late;
+    impl Handler for Late {
+        type Session = Instant;
+        fn setup(&self, _connection: &Conn<'_>) -> Instant {
+            Instant::now() + Duration::from_millis(300)
+        }
+        fn handle(&self, due: &mut Instant, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
+            if wake == Wake::Overdue {
+                assert!(Instant::now() >= *due);
+                stream.try_write(b"late")?;
+                return Ok(Next::Close);
+            }
+            let mut bytes = [0; 64];
+            while stream.try_read(&mut bytes).is_ok_and(|read| read > 0) {}
+            Ok(Next::Wait(Interest::Read, *due))
+        }
+    }
+    for workers in [1, 2] {
+        let server = Running::start(Late, workers);
+        let mut client = server.connect();
+        client.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut answer = [0; 4];
+        loop {
+            assert!(Instant::now() < deadline, "never overdue");
+            let _ = client.write_all(b".");
+            if client.read(&mut answer).is_ok_and(|read| read > 0) {
+                break;
+            }
+        }
+        assert_eq!(&answer, b"late");
+    }
+}
+
+#[test]
+fn deadlines_pass_without_any_event() {
+    let (handler, _ends) = Each::new(|stream, wake, _| match wake {
+        Wake::Overdue => stream.try_write(b"!").map(|_| Next::Close),
+        _ => Ok(Next::Wait(Interest::Neither, Instant::now())),
+    });
+    let server = Running::start(handler, 1);
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        let mut answer = [0; 1];
+        client.read_exact(&mut answer).unwrap();
+    }
+}
+
+#[test]
+fn a_half_closed_client_does_not_make_a_writer_spin() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let (handler, _ends) = Each::new(move |stream, _, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let bytes = [b'x'; 64 << 10];
+        loop {
+            match stream.try_write(&bytes) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Next::Wait(Interest::Write, Instant::now() + Duration::from_millis(500)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    let server = Running::start(handler, 1);
+    let client = server.connect();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    // The deadline passes a few times; a spinning poller would make thousands of calls meanwhile.
+    let deadline = Instant::now() + PATIENCE;
+    while calls.load(Ordering::SeqCst) < 3 {
+        assert!(Instant::now() < deadline);
+        thread::yield_now();
+    }
+    assert!(calls.load(Ordering::SeqCst) < 50, "{} calls", calls.load(Ordering::SeqCst));
+}
+
+#[test]
+fn one_connection_with_endless_work_does_not_starve_the_others() {
+    let (handler, _ends) = Each::new(|stream, wake, _| {
+        let mut bytes = [0; 1];
+        match stream.try_read(&mut bytes) {
+            _ if wake == Wake::Stopping => Ok(Next::Close),
+            Ok(0) => Ok(Next::Close),
+            Ok(_) if bytes[0] == b'e' => Ok(Next::Wait(Interest::Write, far())),
+            Ok(_) => stream.try_write(&bytes).map(|_| Next::Again),
+            // Writable at once, each time: a connection that always has something to do.
+            Err(_) if wake == Wake::Ready => Ok(Next::Again),
+            Err(_) => Ok(Next::Wait(Interest::Read, far())),
+        }
+    });
+    let server = Running::start(handler, 1);
+    let mut endless = server.connect();
+    endless.write_all(b"e").unwrap();
+    let mut other = server.connect();
+    for _ in 0..100 {
+        assert_eq!(ask(&mut other, b"."), b".");
+    }
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_for_a_place() {
+    let mut options = Options::default();
+    options.connections_max = 2;
+    let server = Running::with(echo_handler(), options);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    assert_eq!(ask(&mut first, b"1"), b"1");
+    assert_eq!(ask(&mut second, b"2"), b"2");
+    let mut third = server.connect();
+    third.write_all(b"3").unwrap();
+    third.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut answer = [0; 1];
+    assert!(third.read(&mut answer).is_err(), "served beyond the limit");
+    drop(first);
+    third.set_read_timeout(Some(PATIENCE)).unwrap();
+    third.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"3");
+    for _ in 0..100 {
+        drop(std::mem::replace(&mut second, server.connect()));
+        assert_eq!(ask(&mut second, b"4"), b"4");
+    }
+}
+
+/// A chat room: what one says, all hear.
+#[derive(Default)]
+struct Chat {
+    members: Mutex<HashMap<usize, (Waker, Vec<u8>)>>,
+    joined: AtomicUsize,
+}
+
+impl Handler for Chat {
+    type Session = usize;
+
+    fn setup(&self, connection: &Conn<'_>) -> usize {
+        let number = self.joined.fetch_add(1, Ordering::SeqCst);
+        self.members.lock().unwrap().insert(number, (connection.waker(), Vec::new()));
+        number
+    }
+
+    fn handle(&self, number: &mut usize, stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
+        let mut bytes = [0; 64];
+        let mut members = self.members.lock().unwrap();
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return Ok(Next::Close),
+            Ok(read) => members.values_mut().for_each(|(waker, unsaid)| {
+                unsaid.extend_from_slice(&bytes[..read]);
+                waker.wake();
+            }),
+            Err(_) => {}
+        }
+        let unsaid = &mut members.get_mut(number).unwrap().1;
+        stream.try_write(unsaid)?;
+        unsaid.clear();
+        Ok(Next::Wait(Interest::Read, far()))
+    }
+
+    fn finish(&self, number: usize, _end: End) {
+        self.members.lock().unwrap().remove(&number);
+    }
+}
+
+#[test]
+fn wakers_reach_parked_connections() {
+    for workers in [1, 2] {
+        let server = Running::start(Chat::default(), workers);
+        let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        // Everyone is in once everyone has heard themselves.
+        for client in &mut clients {
+            client.write_all(b"+").unwrap();
+            let mut heard = [0; 1];
+            client.read_exact(&mut heard).unwrap();
+        }
+        clients[0].write_all(b"!").unwrap();
+        for client in &mut clients {
+            let mut heard = [0; 1];
+            while heard != *b"!" {
+                client.read_exact(&mut heard).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_call_during_a_turn_counts_and_one_after_the_end_does_nothing() {
+    let (wakers, received) = channel();
+    let wakers = Mutex::new(wakers);
+    let (handler, ends) = Each::new(move |stream, wake, waker| match wake {
+        Wake::Opened => {
+            // Called while it runs: it is not parked yet.
+            waker.wake();
+            wakers.lock().unwrap().send(waker.clone()).unwrap();
+            Ok(Next::Wait(Interest::Neither, far()))
+        }
+        Wake::Called => stream.try_write(b"called").map(|_| Next::Close),
+        _ => Ok(Next::Close),
+    });
+    let server = Running::start(handler, 1);
+    let mut client = server.connect();
+    let mut answer = [0; 6];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"called");
+    ends.recv_timeout(PATIENCE).unwrap();
+    let waker: Waker = received.recv_timeout(PATIENCE).unwrap();
+    // The next connection gets the same slot; the old waker must not reach it.
+    let mut next = server.connect();
+    let mut answer = [0; 6];
+    next.read_exact(&mut answer).unwrap();
+    waker.wake();
+    drop(server);
+    waker.wake();
+}
+
+#[test]
+fn a_stop_serves_the_readable_and_closes_the_idle() {
+    for workers in [1, 2] {
+        let (handler, ends) = Each::new(|stream, wake, _| {
+            let mut bytes = [0; 64];
+            match stream.try_read(&mut bytes) {
+                Ok(0) => Ok(Next::Close),
+                Ok(read) => {
+                    stream.try_write(&bytes[..read])?;
+                    Ok(if stream.is_stopping() { Next::Close } else { Next::Again })
+                }
+                Err(_) if wake == Wake::Stopping || stream.is_stopping() => Ok(Next::Close),
+                Err(_) => Ok(Next::Wait(Interest::Read, far())),
+            }
+        });
+        let mut server = Running::start(handler, workers);
+        let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| assert_eq!(ask(client, b"hello"), b"hello"));
+        clients.iter_mut().step_by(2).for_each(|client| client.write_all(b"last").unwrap());
+        server.stop();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, if number % 2 == 0 { &b"last"[..] } else { b"" });
+        }
+        assert_eq!(ends.iter().filter(|end| end == "Closed").take(50).count(), 50);
+        assert!(TcpStream::connect(server.address).is_err(), "it still listens");
+    }
+}
+
+#[test]
+fn what_is_under_way_has_the_stop_timeout_to_finish() {
+    let (handler, ends) = Each::new(|_, _, _| Ok(Next::Wait(Interest::Neither, far())));
+    let mut options = Options::default();
+    options.stop_timeout = Duration::from_millis(200);
+    let mut server = Running::with(handler, options);
+    let clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    server.stop();
+    assert_eq!(ends.iter().take(5).collect::<Vec<_>>(), ["Stopped"; 5]);
+    drop(clients);
+}
+
+#[test]
+fn blocking_handlers_end_when_the_server_stops() {
+    let mut server = Running::start(blocking(|stream| stream.read_line(&mut String::new()).map(drop)), 1);
+    let mut clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    server.stop();
+    clients.iter_mut().for_each(expect_end);
+}
+
+#[test]
+fn blocking_calls_keep_their_deadline() {
+    let (said, heard) = channel();
+    let said = Mutex::new(said);
+    let server = Running::start(
+        blocking(move |stream| {
+            stream.set_deadline(Some(Instant::now() + Duration::from_millis(50)));
+            let error = stream.read_line(&mut String::new()).unwrap_err();
+            said.lock().unwrap().send(error.kind()).unwrap();
+            Err(error)
+        }),
+        1,
+    );
+    let mut client = server.connect();
+    client.write_all(b"no end of line").unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), io::ErrorKind::TimedOut);
+}
+
+/// Does what it is told, a byte a command, so that a test can mix everything that can happen to a connection.
+struct Obedient {
+    calls: Mutex<Sender<Waker>>,
+}
+
+#[derive(Default)]
+struct Orders {
+    waker: Option<Waker>,
+    awaited: Option<Wake>,
+    command: u8,
+}
+
+impl Handler for Obedient {
+    type Session = Orders;
+
+    fn setup(&self, connection: &Conn<'_>) -> Orders {
+        Orders { waker: Some(connection.waker()), ..Orders::default() }
+    }
+
+    fn handle(&self, orders: &mut Orders, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
+        if wake == Wake::Stopping {
+            return Ok(Next::Close);
+        }
+        if let Some(awaited) = orders.awaited {
+            if wake != awaited {
+                return Ok(Next::Wait(
+                    Interest::Neither,
+                    if awaited == Wake::Overdue { Instant::now() } else { far() },
+                ));
+            }
+            orders.awaited = None;
+            stream.try_write(&[orders.command])?;
+        }
+        let mut byte = [0; 1];
+        match stream.try_read(&mut byte) {
+            Ok(0) => return Ok(Next::Close),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait(Interest::Read, far())),
+            Err(error) => return Err(error),
+        }
+        orders.command = byte[0];
+        match byte[0] {
+            b's' => slow(|| thread::sleep(Duration::from_micros(200))),
+            b'z' => thread::sleep(Duration::from_micros(200)),
+            b'w' => {
+                orders.awaited = Some(Wake::Called);
+                let waker = orders.waker.clone().unwrap();
+                self.calls.lock().unwrap().send(waker).unwrap();
+                return Ok(Next::Wait(Interest::Neither, far()));
+            }
+            b'o' => {
+                orders.awaited = Some(Wake::Overdue);
+                return Ok(Next::Wait(Interest::Neither, Instant::now()));
+            }
+            b'c' => return Ok(Next::Close),
+            _ => {}
+        }
+        stream.try_write(&byte)?;
+        Ok(Next::Again)
+    }
+}
+
+/// A wake-up that is lost costs up to a second here, so that many would take longer than a test may.
+#[test]
+fn ten_thousand_random_interleavings_lose_nothing() {
+    const CLIENTS: u64 = 8;
+    const STEPS: usize = 1_250;
+    for workers in [1, 2] {
+        let (calls, called) = channel::<Waker>();
+        let caller = thread::spawn(move || called.iter().for_each(|waker| waker.wake()));
+        let mut server = Running::start(Obedient { calls: Mutex::new(calls) }, workers);
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|seed| {
+                let address = server.address;
+                thread::spawn(move || obey(address, seed, STEPS))
+            })
+            .collect();
+        let started = Instant::now();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        assert!(started.elapsed() < 3 * PATIENCE, "wake-ups are lost: {:?}", started.elapsed());
+        server.stop();
+        caller.join().unwrap();
+    }
+}
+
+fn obey(address: SocketAddr, seed: u64, steps: usize) {
+    let mut random = seed + 1;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    };
+    let mut stream = connect();
+    for _ in 0..steps {
+        let command = match next(1000) {
+            0..2 => b'o',
+            2..60 => b'c',
+            60..110 => b's',
+            110..160 => b'z',
+            160..360 => b'w',
+            _ => b'.',
+        };
+        stream.write_all(&[command]).unwrap();
+        if command == b'c' {
+            expect_end(&mut stream);
+            stream = connect();
+            continue;
+        }
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer).unwrap_or_else(|error| panic!("{}: {error}", char::from(command)));
+        assert_eq!(answer[0], command);
+    }
+}
+
+#[test]
+fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
+    for round in 0..20u64 {
+        let mut server = Running::start(echo_handler(), 1 + round as usize % 2);
+        let stop_now = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let (address, stop_now) = (server.address, Arc::clone(&stop_now));
+                thread::spawn(move || {
+                    let mut answered = 0;
+                    while let Ok(mut stream) = TcpStream::connect(address) {
+                        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                        let mut answer = [0; 1];
+                        while stream.write_all(b".").is_ok() && stream.read_exact(&mut answer).is_ok() {
+                            answered += 1;
+                            stop_now.fetch_or(answered > 20 * round, Ordering::SeqCst);
+                        }
+                    }
+                })
+            })
+            .collect();
+        while !stop_now.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        server.stop();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+    }
+}
