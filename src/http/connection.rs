@@ -420,6 +420,10 @@ impl<H: Handler> Turn<'_, H> {
 
     fn after(&mut self, after: After) -> Step {
         match after {
+            // What was read is used up, and the next request is hardly there yet: asking would be a call in vain.
+            After::Stay if self.buffers.inbox.is_empty() => {
+                Step::Over(Next::Wait(Interest::Read, self.now + self.limits.idle_timeout))
+            }
             After::Stay => Step::Go,
             After::Close => Step::Over(Next::Close),
             After::Linger if self.stream.shut_down_writing().is_err() => Step::Over(Next::Close),
