@@ -110,3 +110,122 @@ fn date_field(fields: Fields<'_>, name: &str) -> Option<u64> {
 fn seconds(time: SystemTime) -> Option<u64> {
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use httparse::Header;
+    use proptest::prelude::*;
+
+    /// Fri, 06 Dec 2024 00:00:00 GMT
+    const MODIFIED: u64 = 1_733_443_200;
+
+    fn validators() -> Validators {
+        Validators { etag: Some(b"\"a,b\"".to_vec()), last_modified: Some(MODIFIED) }
+    }
+
+    fn with_fields<T>(lines: &[(&str, &str)], then: impl FnOnce(Fields<'_>) -> T) -> T {
+        let bytes: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut slots = [httparse::EMPTY_HEADER; 8];
+        let head = format!("{bytes}\r\n");
+        let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(head.as_bytes(), &mut slots) else {
+            panic!("{head}")
+        };
+        let parsed: &[Header<'_>] = parsed;
+        then(Fields::of(parsed))
+    }
+
+    #[track_caller]
+    fn check(lines: &[(&str, &str)], expected: Outcome) {
+        assert_eq!(with_fields(lines, |fields| evaluate(fields, &validators())), expected, "{lines:?}");
+    }
+
+    const SAME: &str = "Fri, 06 Dec 2024 00:00:00 GMT";
+    const BEFORE: &str = "Thu, 05 Dec 2024 23:59:59 GMT";
+    const AFTER: &str = "Fri, 06 Dec 2024 00:00:01 GMT";
+
+    #[test]
+    fn entity_tags_match_as_their_field_says() {
+        use Outcome::{Failed, NotModified, Proceed};
+        for (tags, none_match, matching) in [
+            ("\"a,b\"", NotModified, Proceed),
+            ("W/\"a,b\"", NotModified, Failed),
+            ("\"x\", \"a,b\"", NotModified, Proceed),
+            (",, \"x\" ,\t\"a,b\",", NotModified, Proceed),
+            ("*", NotModified, Proceed),
+            ("\"*\"", Proceed, Failed),
+            ("\"x\"", Proceed, Failed),
+            ("a,b", Proceed, Failed),
+            ("\"a,b", Proceed, Failed),
+            ("", Proceed, Failed),
+            ("\"x\" \"a,b\"", Proceed, Failed),
+        ] {
+            check(&[("If-None-Match", tags)], none_match);
+            check(&[("If-Match", tags)], matching);
+        }
+        check(&[("If-None-Match", "\"x\""), ("If-None-Match", "\"a,b\"")], NotModified);
+    }
+
+    #[test]
+    fn dates_compare_by_the_second() {
+        check(&[("If-Modified-Since", SAME)], Outcome::NotModified);
+        check(&[("If-Modified-Since", AFTER)], Outcome::NotModified);
+        check(&[("If-Modified-Since", BEFORE)], Outcome::Proceed);
+        check(&[("If-Unmodified-Since", SAME)], Outcome::Proceed);
+        check(&[("If-Unmodified-Since", BEFORE)], Outcome::Failed);
+        for garbage in ["", "yesterday", "2024-12-06"] {
+            check(&[("If-Modified-Since", garbage)], Outcome::Proceed);
+            check(&[("If-Unmodified-Since", garbage)], Outcome::Proceed);
+        }
+    }
+
+    #[test]
+    fn tags_win_over_dates_and_match_over_none_match() {
+        check(&[("If-None-Match", "\"x\""), ("If-Modified-Since", SAME)], Outcome::Proceed);
+        check(&[("If-Match", "\"a,b\""), ("If-Unmodified-Since", BEFORE)], Outcome::Proceed);
+        check(&[("If-Match", "\"x\""), ("If-None-Match", "\"a,b\"")], Outcome::Failed);
+        check(&[("If-Unmodified-Since", BEFORE), ("If-Modified-Since", AFTER)], Outcome::Failed);
+    }
+
+    #[test]
+    fn a_range_stands_only_on_a_strong_validator() {
+        let now = UNIX_EPOCH + Duration::from_secs(MODIFIED + 100);
+        for (value, stands) in [
+            ("\"a,b\"", true),
+            ("W/\"a,b\"", false),
+            ("\"x\"", false),
+            (SAME, true),
+            (BEFORE, false),
+            (AFTER, false),
+            ("garbage", false),
+            ("", false),
+        ] {
+            let found = with_fields(&[("If-Range", value)], |fields| range_stands(fields, &validators(), now));
+            assert_eq!(found, stands, "{value}");
+        }
+        let same_second = UNIX_EPOCH + Duration::from_secs(MODIFIED);
+        assert!(!with_fields(&[("If-Range", SAME)], |fields| range_stands(fields, &validators(), same_second)));
+        assert!(with_fields(&[], |fields| range_stands(fields, &validators(), now)));
+    }
+
+    #[test]
+    fn without_validators_nothing_matches_but_the_star() {
+        let none = Validators::default();
+        for (name, value, expected) in [
+            ("If-None-Match", "\"\"", Outcome::Proceed),
+            ("If-None-Match", "*", Outcome::NotModified),
+            ("If-Match", "\"\"", Outcome::Failed),
+            ("If-Modified-Since", SAME, Outcome::Proceed),
+            ("If-Unmodified-Since", BEFORE, Outcome::Proceed),
+        ] {
+            assert_eq!(with_fields(&[(name, value)], |fields| evaluate(fields, &none)), expected, "{name}: {value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_list_panics(list: Vec<u8>) {
+            EntityTags(&list).count();
+        }
+    }
+}

@@ -194,3 +194,103 @@ fn add_digit(value: u64, digits: u8, byte: u8) -> Result<State, Unacceptable> {
 fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds bytes in pieces of this size: the content, the bytes used, and whether the body is complete.
+    fn read(bytes: &[u8], piece: usize, allowed: u64) -> Result<(Vec<u8>, usize, bool), Unacceptable> {
+        let mut reader = BodyReader::new(Framing::Chunked, allowed)?;
+        let (mut content, mut used) = (Vec::new(), 0);
+        for piece in bytes.chunks(piece) {
+            used += reader.feed(piece, |bytes| content.extend_from_slice(bytes))?;
+        }
+        Ok((content, used, reader.is_done()))
+    }
+
+    #[test]
+    fn chunks_end_where_they_say() {
+        for (body, content) in [
+            ("0\r\n\r\n", ""),
+            ("5\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("000A\r\n0123456789\r\n1\r\n!\r\n0\r\n\r\n", "0123456789!"),
+            ("5;a=b\r\nhello\r\n0;c\r\n\r\n", "hello"),
+            ("5 ;a=\"b\"\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("5\r\nhello\r\n0\r\nTrailer: x\r\nOther:\r\n\r\n", "hello"),
+        ] {
+            for piece in [1, 2, 3, 1000] {
+                let expected = Ok((content.as_bytes().to_vec(), body.len(), true));
+                assert_eq!(read(format!("{body}GET").as_bytes(), piece, 100), expected, "{body:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_chunk_is_refused() {
+        for body in [
+            "\r\n",
+            "g\r\n",
+            "0x5\r\n",
+            "-1\r\n",
+            "5_0\r\n",
+            "5 \r\n",
+            " 5\r\n",
+            "5\n",
+            "5\r\r\n",
+            "5;a\n",
+            "5;a=\rX\r\n",
+            "5\r\nhello!",
+            "5\r\nhello\n",
+            "0\r\n\n",
+            "0\r\n: a\r\n",
+            "0\r\na b: c\r\n",
+            "0\r\na: \0\r\n",
+            "00000000000000005\r\n",
+        ] {
+            assert!(matches!(read(body.as_bytes(), 1, 100), Err(Malformed(_))), "{body:?}");
+        }
+        assert!(matches!(
+            read(format!("5;{}", "a".repeat(OVERHEAD_BYTES_MAX + 1)).as_bytes(), 7, 100),
+            Err(Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn too_much_is_refused_before_it_comes() {
+        assert_eq!(read(b"5\r\nhello\r\n0\r\n\r\n", 1, 5), Ok((b"hello".to_vec(), 15, true)));
+        for body in ["6\r\n", "3\r\nabc\r\n3\r\n", "fffffffffffffffe\r\n", "FFFFFFFFFFFFFFFF\r\n"] {
+            assert_eq!(read(body.as_bytes(), 1, 5), Err(TooLarge), "{body:?}");
+        }
+        assert_eq!(BodyReader::new(Framing::Length(6), 5).err(), Some(TooLarge));
+    }
+
+    #[test]
+    fn a_length_is_counted() {
+        let mut reader = BodyReader::new(Framing::Length(5), 5).unwrap();
+        assert_eq!(reader.feed(b"hel", |_| ()), Ok(3));
+        assert!(!reader.is_done());
+        assert_eq!(reader.feed(b"loGET", |_| ()), Ok(2));
+        assert!(reader.is_done());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_chunked_comes_out_whole(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8), piece in 1..50usize) {
+            let mut body = Vec::new();
+            for chunk in &chunks {
+                body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                body.extend_from_slice(chunk);
+                body.extend_from_slice(b"\r\n");
+            }
+            body.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(read(&body, piece, 1000), Ok((chunks.concat(), body.len(), true)));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>, piece in 1..20usize) {
+            let _ = read(&bytes, piece, 1000);
+        }
+    }
+}

@@ -9,7 +9,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(lines: &'a [Header<'a>]) -> Self {
+    pub(crate) fn of(lines: &'a [Header<'a>]) -> Self {
         Self { lines }
     }
 
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn lists_run_over_lines_and_skip_empty_members() {
         let lines = [line("Accept", "a, b,,"), line("Host", "x"), line("ACCEPT", ",\tc ")];
-        let fields = Fields::new(&lines);
+        let fields = Fields::of(&lines);
         let members: Vec<_> = fields.list("accept").collect();
         assert_eq!(members, [b"a", b"b", b"c"]);
         assert!(fields.list_has("accept", "C"));
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn only_means_exactly_one() {
         let lines = [line("a", "1"), line("b", " 2\t"), line("a", "3")];
-        let fields = Fields::new(&lines);
+        let fields = Fields::of(&lines);
         assert_eq!(fields.only("a"), None);
         assert_eq!(fields.only("B"), Some(&b"2"[..]));
         assert_eq!(fields.only("c"), None);

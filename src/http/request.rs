@@ -194,7 +194,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], slots: &'a mut FieldSlots<'a>, peer: &'
     };
     let Ok(method) = Method::from_bytes(method.as_bytes()) else { return malformed("the method is malformed") };
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let fields = Fields::new(parsed.headers);
+    let fields = Fields::of(parsed.headers);
     let (target, authority) = parse_target(target.as_bytes(), &method)?;
     let host = parse_host(fields, version)?;
     let framing = Framing::of(fields, version).or_else(malformed)?;
@@ -317,4 +317,193 @@ fn wants_to_stay(fields: Fields<'_>, version: Version) -> bool {
 /// `tchar` of RFC 9110 section 5.6.2.
 pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socketserver::Address;
+    use proptest::prelude::*;
+
+    fn peer() -> Peer {
+        Peer { address: Address::Inet(([127, 0, 0, 1], 1).into()) }
+    }
+
+    /// The head of these bytes, as a connection would read it: scanned, then parsed.
+    fn read<T>(bytes: &[u8], then: impl FnOnce(Head<'_>) -> T) -> Result<Option<T>, Refusal> {
+        let Some(length) = HeadScan::default().advance(bytes, &Limits::default())? else { return Ok(None) };
+        let mut head = bytes[..length].to_vec();
+        settle_version(&mut head);
+        let (peer, mut slots) = (peer(), NO_FIELDS);
+        parse(&head, &mut slots, &peer).map(|head| Some(then(head)))
+    }
+
+    #[track_caller]
+    fn check(bytes: &str, status: u16) {
+        let refused = read(bytes.as_bytes(), |_| ()).expect_err(bytes);
+        assert_eq!(refused.status.as_u16(), status, "{bytes:?}: {}", refused.reason);
+    }
+
+    #[test]
+    fn malformed_request_lines_are_refused() {
+        for line in [
+            "GET",
+            "GET ",
+            "GET /",
+            "GET  / HTTP/1.1",
+            "GET /  HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "G ET / HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            "GET\t/\tHTTP/1.1",
+            "GET / http/1.1",
+            "GET / HTTP/1.",
+            "GET / HTTP/1.1.1",
+            "GET / HTTP/01.1",
+            "GET / HTTP/+1.1",
+            "GET /\x01 HTTP/1.1",
+            "GET /\x7f HTTP/1.1",
+            "GET /#f HTTP/1.1",
+            "GET a HTTP/1.1",
+            "GET * HTTP/1.1",
+            "GET ftp://a/ HTTP/1.1",
+            "GET http:/// HTTP/1.1",
+            "GET http://u@a/ HTTP/1.1",
+            "CONNECT / HTTP/1.1",
+            "CONNECT a HTTP/1.1",
+            "CONNECT :1 HTTP/1.1",
+            "G@T / HTTP/1.1",
+        ] {
+            check(&format!("{line}\r\nHost: a\r\n\r\n"), 400);
+        }
+    }
+
+    #[test]
+    fn other_versions_are_not_supported() {
+        for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/9.9"] {
+            check(&format!("GET / {version}\r\n"), 505);
+        }
+    }
+
+    #[test]
+    fn malformed_field_lines_are_refused() {
+        for lines in [
+            "X: a\n",
+            "X : a\r\n",
+            "X: a\r\n b\r\n",
+            " X: a\r\n",
+            ": a\r\n",
+            "X\r\n",
+            "X@: a\r\n",
+            "X: a\rb\r\n",
+            "X: \0\r\n",
+            "X: \x7f\r\n",
+            "Host: b\r\n",
+            "Content-Length: 1\r\nContent-Length: 1\r\n",
+            "Content-Length: 1, 1\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            "Transfer-Encoding:\r\n",
+        ] {
+            check(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"), 400);
+        }
+        check("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400);
+        check("GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417);
+    }
+
+    #[test]
+    fn hosts_are_well_formed() {
+        let host = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        for good in ["a", "a.b-c.d123", "foo_bar", "127.0.0.1:80", "a:", "[::1]", "[::1]:8000", "%41"] {
+            let read = read(host(good).as_bytes(), |head| head.request.authority.map(<[u8]>::to_vec));
+            assert_eq!(read, Ok(Some(Some(good.as_bytes().to_vec()))), "{good}");
+        }
+        for bad in ["", "a b", "u@a", "a/b", "../a", "a#b", "a:-1", "a:x", "a:123456", "[::1", "[]", "[::1]x", "a:1:2"]
+        {
+            check(&host(bad), 400);
+        }
+        check("GET / HTTP/1.1\r\n\r\n", 400);
+        assert!(read(b"GET / HTTP/1.0\r\n\r\n", |head| head.request.authority.is_none()).unwrap().unwrap());
+    }
+
+    #[test]
+    fn each_form_of_a_target_is_known() {
+        for (line, expected) in [
+            ("GET /a?b?c", Target::Path { path: b"/a", query: Some(b"b?c") }),
+            ("GET /a?", Target::Path { path: b"/a", query: Some(b"") }),
+            ("GET http://b/a?q", Target::Path { path: b"/a", query: Some(b"q") }),
+            ("GET HTTP://b?q", Target::Path { path: b"/", query: Some(b"q") }),
+            ("GET http://b", Target::Path { path: b"/", query: None }),
+            ("OPTIONS http://b", Target::Asterisk),
+            ("OPTIONS *", Target::Asterisk),
+            ("CONNECT b:1", Target::Authority(b"b:1")),
+        ] {
+            let bytes = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let read = read(bytes.as_bytes(), |head| {
+                assert_eq!(head.request.target, expected);
+                head.request.authority.map(<[u8]>::to_vec)
+            });
+            let authority = if line.contains("//b") { "b" } else { "a" };
+            assert_eq!(read, Ok(Some(Some(authority.as_bytes().to_vec()))), "{line}");
+        }
+    }
+
+    #[test]
+    fn connections_stay_as_version_and_options_say() {
+        for (lines, stays) in [
+            ("1\r\nHost: a\r\n", true),
+            ("1\r\nHost: a\r\nConnection: close\r\n", false),
+            ("1\r\nHost: a\r\nConnection: upgrade, Close\r\n", false),
+            ("2\r\nHost: a\r\n", true),
+            ("0\r\n", false),
+            ("0\r\nConnection: Keep-Alive\r\n", true),
+            ("0\r\nConnection: keep-alive, close\r\n", false),
+        ] {
+            let bytes = format!("GET / HTTP/1.{lines}\r\n");
+            assert_eq!(read(bytes.as_bytes(), |head| head.keep_alive), Ok(Some(stays)), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let limits = Limits::default();
+        let line = |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(bytes - 14));
+        assert!(read(line(limits.request_line_bytes_max).as_bytes(), |_| ()).unwrap().is_some());
+        check(&line(limits.request_line_bytes_max + 1), 414);
+        check(&"A".repeat(limits.request_line_bytes_max + 3), 414);
+        let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "a: b\r\n".repeat(count - 1));
+        assert!(read(fields(limits.fields_max).as_bytes(), |_| ()).unwrap().is_some());
+        check(&fields(limits.fields_max + 1), 431);
+        let section = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nb: {}\r\n\r\n", "c".repeat(bytes - 14));
+        assert!(read(section(limits.field_section_bytes_max).as_bytes(), |_| ()).unwrap().is_some());
+        check(&section(limits.field_section_bytes_max + 1), 431);
+    }
+
+    proptest! {
+        /// However a head is cut into reads, the same comes out.
+        #[test]
+        fn cuts_make_no_difference(bytes in "(GET /|POST /a|\r\n|\n|[ -~]|\r|Host: a\r\n| HTTP/1.1\r\n|\u{e9}){0,24}", cut: prop::sample::Index) {
+            let bytes = bytes.as_bytes();
+            let limits = Limits::default();
+            let whole = HeadScan::default().advance(bytes, &limits);
+            let mut scan = HeadScan::default();
+            let at = cut.index(bytes.len() + 1);
+            let first = scan.advance(&bytes[..at], &limits);
+            let both = if first == Ok(None) { scan.advance(bytes, &limits) } else { first };
+            prop_assert_eq!(both, whole);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = read(&bytes, |_| ());
+            let _ = read(&[b"GET / HTTP/1.1\r\n", &bytes[..], b"\r\n\r\n"].concat(), |_| ());
+        }
+    }
 }

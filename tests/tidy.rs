@@ -1,0 +1,138 @@
+//! Rules about the source text itself, so that they cannot rot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each layer must not name: the layers above it, and what is not its business.
+const LAYERS: [(&str, &[&str]); 3] = [
+    ("src/socketserver", &["crate::http", "crate::files", "crate::config", "crate::cli", "httparse", "::http::"]),
+    ("src/http", &["crate::files", "crate::config", "crate::cli", "std::thread::", "crossbeam"]),
+    ("src/files", &["crate::socketserver", "crate::config", "crate::cli", "std::net", "std::thread::", "crossbeam"]),
+];
+
+/// Stages that take values and give values: they touch no disk and no network.
+const PURE: [&str; 7] = [
+    "src/files/target.rs",
+    "src/files/conditional.rs",
+    "src/files/range.rs",
+    "src/files/mime.rs",
+    "src/http/body.rs",
+    "src/http/headers.rs",
+    "src/http/request.rs",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no sources");
+    found
+}
+
+/// The part of a file that is built into the program, without comments.
+fn code(text: &str) -> String {
+    let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+    program.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn layers_name_only_those_below() {
+    for (layer, forbidden) in LAYERS {
+        for (path, text) in sources(layer) {
+            for name in forbidden {
+                assert!(!code(&text).contains(name), "{} names {name}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn pure_stages_touch_no_disk_and_no_network() {
+    for file in PURE {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for name in ["std::fs", "std::net", "rustix", "std::env"] {
+            assert!(!code(&text).contains(name), "{file} names {name}");
+        }
+    }
+}
+
+#[test]
+fn http_bytes_are_made_in_one_place() {
+    for (path, text) in sources("src") {
+        if !path.ends_with("http/write.rs") {
+            assert!(!code(&text).contains("b\"HTTP/1"), "{} makes HTTP bytes", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_file() {
+    for (path, text) in sources("src") {
+        if !path.ends_with("socketserver/poller.rs") {
+            assert!(!code(&text).contains("unsafe {"), "{} has unsafe code", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_program_ends_in_one_place() {
+    for (path, text) in sources("src") {
+        if !path.ends_with("program/signals.rs") {
+            assert!(!code(&text).contains("process::exit("), "{} exits", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_over() {
+    let marks = ["dbg", "todo", "unimplemented"].map(|name| format!("{name}!("));
+    let words = ["FIX", "XX", "TO"].map(|start| {
+        format!(
+            "{start}{}",
+            if start == "XX" {
+                "X"
+            } else if start == "TO" {
+                "DO"
+            } else {
+                "ME"
+            }
+        )
+    });
+    for folder in ["src", "tests"] {
+        for (path, text) in sources(folder) {
+            for mark in marks.iter().chain(&words) {
+                assert!(!text.contains(mark.as_str()), "{} has a {mark}", path.display());
+            }
+        }
+    }
+}
+
+/// Every path in backquotes that ARCHITECTURE.md and README.md name is there.
+#[test]
+fn documents_name_what_exists() {
+    for document in ["ARCHITECTURE.md", "README.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "benches/", "examples/", "public/", ".ci/"]
+                .iter()
+                .any(|start| name.starts_with(start));
+            if is_path && !name.contains(char::is_whitespace) {
+                assert!(root().join(name).exists(), "{document} names {name}");
+            }
+        }
+    }
+}
