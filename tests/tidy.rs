@@ -1,4 +1,5 @@
 //! Rules about the source text itself, so that they cannot rot.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -109,7 +109,7 @@ impl<H: Handler> SocketHandler for Service<H> {
 
     fn handle(&self, session: &mut Session, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
         BUFFERS.with_borrow_mut(|buffers| {
-            buffers.inbox.load(&mut session.unread, &self.limits);
+            buffers.inbox.load(&session.unread, &self.limits);
             let mut turn = Turn {
                 handler: &self.handler,
                 limits: &self.limits,
@@ -492,7 +492,7 @@ impl Inbox {
     }
 
     /// Begins a turn with what the connection has left over.
-    fn load(&mut self, unread: &mut Vec<u8>, limits: &Limits) {
+    fn load(&mut self, unread: &[u8], limits: &Limits) {
         let capacity = limits.request_line_bytes_max + limits.field_section_bytes_max + 64;
         if self.bytes.len() < capacity.max(unread.len()) {
             self.bytes.resize(capacity.max(unread.len()), 0);

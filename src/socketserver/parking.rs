@@ -19,8 +19,10 @@ pub(super) type SlotId = u32;
 /// Slots are made this many at a time, when they are first needed.
 const CHUNK: usize = 256;
 
+type Chunk<S> = Box<[Slot<S>]>;
+
 pub(super) struct ParkingLot<S> {
-    chunks: Box<[OnceLock<Box<[Slot<S>]>>]>,
+    chunks: Box<[OnceLock<Chunk<S>>]>,
     vacant: Mutex<Vacant>,
     occupied: AtomicUsize,
     poller: Poller,

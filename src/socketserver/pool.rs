@@ -114,7 +114,7 @@ impl<H: Handler> Pool<H> {
     fn wait_until(&self, timeout: Duration, done: impl Fn() -> bool) -> bool {
         let (mutex, condvar) = &self.gone;
         let guard = lock(mutex);
-        condvar.wait_timeout_while(guard, timeout, |()| !done()).map_or(false, |(_, waited)| !waited.timed_out())
+        condvar.wait_timeout_while(guard, timeout, |()| !done()).is_ok_and(|(_, waited)| !waited.timed_out())
     }
 
     /// Says to a stopping server that a connection or a worker is gone.

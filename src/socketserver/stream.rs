@@ -229,7 +229,8 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let taken = (&*self.fill_buf()?).read(buffer)?;
+        let mut ahead = self.fill_buf()?;
+        let taken = ahead.read(buffer)?;
         self.consume(taken);
         Ok(taken)
     }
