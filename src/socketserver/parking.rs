@@ -313,3 +313,78 @@ fn key(id: SlotId, arming: u32) -> u64 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socketserver::stop::Stop;
+    use crate::socketserver::{Address, Peer};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    /// A lot with one connection in a worker's hands, and the other end of it.
+    fn lot() -> (ParkingLot<()>, SlotId, Box<Connection<()>>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, address) = listener.accept().unwrap();
+        let stream = Stream::tcp(socket, Peer { address: Address::Inet(address) }, Arc::new(Stop::new().unwrap()));
+        let lot = ParkingLot::new(2).unwrap();
+        let id = lot.reserve().unwrap();
+        lot.admit(id, Connection::new(stream));
+        let (connection, wake, _) = lot.take(id).unwrap();
+        assert_eq!(wake, Wake::Opened);
+        (lot, id, connection, client)
+    }
+
+    fn park(lot: &ParkingLot<()>, id: SlotId, connection: Box<Connection<()>>) {
+        let parking = lot.park(id, connection, Interest::Read, Instant::now(), false);
+        assert!(matches!(parking, Parking::Done));
+    }
+
+    #[test]
+    fn an_event_of_an_earlier_arming_is_dropped() {
+        let (lot, id, connection, _client) = lot();
+        park(&lot, id, connection);
+        assert_eq!(lot.ready(key(id, 1)), Some(id));
+        assert_eq!(lot.ready(key(id, 1)), None, "it is queued already");
+        let (connection, ..) = lot.take(id).unwrap();
+        assert_eq!(lot.ready(key(id, 1)), None, "a worker has it");
+        park(&lot, id, connection);
+        assert_eq!(lot.ready(key(id, 1)), None, "it was armed anew");
+        assert_eq!(lot.ready(key(id, 2)), Some(id));
+    }
+
+    #[test]
+    fn an_arming_survives_from_one_connection_of_a_slot_to_the_next() {
+        let (lot, id, connection, _client) = lot();
+        park(&lot, id, connection);
+        assert_eq!(lot.ready(key(id, 1)), Some(id));
+        let (first, ..) = lot.take(id).unwrap();
+        lot.vacate(id, Some(first));
+        let (_, _, second, _client) = super::tests::lot();
+        assert_eq!(lot.reserve(), Some(id));
+        lot.admit(id, Connection::new(second.stream));
+        let (second, ..) = lot.take(id).unwrap();
+        park(&lot, id, second);
+        assert_eq!(lot.ready(key(id, 1)), None, "the event was for the first connection");
+        assert_eq!(lot.ready(key(id, 2)), Some(id));
+    }
+
+    #[test]
+    fn each_deadline_passes_once() {
+        let (lot, id, connection, _client) = lot();
+        park(&lot, id, connection);
+        let mut overdue = Vec::new();
+        lot.overdue(Instant::now() + Duration::from_secs(1), |id| overdue.push(id));
+        lot.overdue(Instant::now() + Duration::from_secs(2), |id| overdue.push(id));
+        assert_eq!(overdue, [id]);
+    }
+
+    #[test]
+    fn there_are_as_many_slots_as_were_asked_for() {
+        let lot = ParkingLot::<()>::new(2).unwrap();
+        assert_eq!([lot.reserve(), lot.reserve(), lot.reserve()], [Some(0), Some(1), None]);
+        lot.vacate(1, None);
+        assert_eq!([lot.reserve(), lot.reserve()], [Some(1), None]);
+    }
+}

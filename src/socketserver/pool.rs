@@ -371,3 +371,68 @@ impl Queue {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socketserver::{Stream, slow};
+
+    struct Deaf;
+
+    impl Handler for Deaf {
+        type Session = ();
+        fn setup(&self, _connection: &Conn<'_>) {}
+        fn handle(&self, (): &mut (), _stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
+            Ok(Next::Close)
+        }
+    }
+
+    fn pool(change: impl FnOnce(&mut Options)) -> Arc<Pool<Deaf>> {
+        let mut options = Options { connections_max: 4, ..Options::default() };
+        change(&mut options);
+        Pool::new(Deaf, &options, Arc::new(Stop::new().unwrap())).unwrap()
+    }
+
+    fn wait_until(condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < deadline, "it doesn't happen");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_watch_job_returns_when_its_worker_panics() {
+        let pool = pool(|_| ());
+        let watch = catch_unwind(AssertUnwindSafe(|| {
+            let _back = WatchReturns(&pool);
+            panic!("while watching");
+        }));
+        assert!(watch.is_err());
+        assert!(matches!(pool.queue.take(Some(Duration::ZERO), pool.lot.poller()), Some(Job::Watch)));
+        assert!(pool.queue.is_empty());
+    }
+
+    #[test]
+    fn a_spare_worker_comes_for_a_waiting_one_and_leaves_when_idle() {
+        let pool = pool(|options| options.spare_idle_timeout = Duration::from_millis(50));
+        pool.start(1).unwrap();
+        pool.crew.join();
+        slow(|| assert_eq!(pool.crew.workers(), 2));
+        wait_until(|| pool.crew.workers() == 1);
+        pool.stop.request();
+        pool.wind_down(Duration::ZERO);
+        assert_eq!(pool.crew.workers(), 0);
+    }
+
+    #[test]
+    fn there_are_never_more_workers_than_allowed() {
+        let pool = pool(|options| (options.workers, options.workers_max) = (1, 1));
+        pool.start(1).unwrap();
+        pool.crew.join();
+        slow(|| slow(|| assert_eq!(pool.crew.workers(), 1)));
+        pool.stop.request();
+        pool.wind_down(Duration::ZERO);
+        assert_eq!(pool.crew.workers(), 0);
+    }
+}
