@@ -8,4 +8,5 @@ mod integration {
     mod files;
     mod http;
     mod stopping;
+    mod transfers;
 }

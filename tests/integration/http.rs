@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use crate::support::{Client, Reply, Salver, Site, curl, get};
+use crate::support::{Client, Reply, Salver, Site, curl, get, start_of};
 
 const HELLO: &[(&str, &str)] = &[("index.html", "<h1>hello</h1>"), ("a.txt", "a"), ("b.txt", "bb"), ("c.txt", "ccc")];
 
@@ -251,7 +251,7 @@ fn a_body_is_discarded_and_the_next_request_served() {
 #[track_caller]
 fn check_refused(server: &Salver, request: impl AsRef<[u8]>, status: u16) {
     let request = request.as_ref();
-    let shown = request[..request.len().min(200)].escape_ascii().to_string();
+    let shown = start_of(request);
     let mut client = server.connect();
     client.send(request);
     let Some(reply) = client.next_reply(request.starts_with(b"HEAD ")) else { panic!("no answer to {shown}") };

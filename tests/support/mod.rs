@@ -332,7 +332,11 @@ impl Reply {
 impl Client {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        Self::of(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+    }
+
+    /// Takes over a connection.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -369,7 +373,7 @@ impl Client {
                 Some(end) => break end,
                 None if self.fill() => {}
                 None if self.received.is_empty() => return None,
-                None => panic!("the head is cut: {}", self.received.escape_ascii()),
+                None => panic!("the head is cut: {}", start_of(&self.received)),
             }
         };
         let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
@@ -393,11 +397,18 @@ impl Client {
         std::mem::take(&mut self.received)
     }
 
+    /// So many bytes, or fewer when the stream ends before.
+    #[track_caller]
+    pub fn at_most(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count && self.fill() {}
+        self.received.drain(..count.min(self.received.len())).collect()
+    }
+
     /// The connection ends here, with nothing more.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let rest = self.rest();
-        assert!(rest.is_empty(), "{} bytes more: {}", rest.len(), rest[..rest.len().min(200)].escape_ascii());
+        assert!(rest.is_empty(), "{} bytes more: {}", rest.len(), start_of(&rest));
     }
 
     /// Whether something comes, or the stream ends, in these milliseconds.
@@ -419,7 +430,12 @@ impl Client {
                 read > 0
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("no answer: {error}; so far: {}", self.received.escape_ascii()),
+            Err(error) => panic!("no answer: {error}; so far: {}", start_of(&self.received)),
         }
     }
+}
+
+/// As much as a message can show.
+pub fn start_of(bytes: &[u8]) -> String {
+    bytes[..bytes.len().min(200)].escape_ascii().to_string()
 }
