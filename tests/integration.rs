@@ -1,4 +1,5 @@
 //! The table of contents: each module tries one side of salver through real sockets and real files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects by panicking")]
 
 mod support;
 
@@ -7,4 +8,5 @@ mod integration {
     mod files;
     mod http;
     mod stopping;
+    mod transfers;
 }

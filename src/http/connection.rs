@@ -12,6 +12,7 @@ use ::http::StatusCode;
 use log::{debug, info};
 
 use super::body::{BodyReader, Framing, Unacceptable};
+use super::inbox::Inbox;
 use super::limits::Limits;
 use super::log::Record;
 use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
@@ -90,6 +91,27 @@ enum After {
     Close,
     /// Nothing, but the peer may still be sending (RFC 9112 section 9.6).
     Linger,
+}
+
+/// What a complete head leads to.
+enum Outcome {
+    Answer(Planned),
+    /// Its body has to be read first.
+    Body {
+        reader: BodyReader,
+        wanted: bool,
+        expects_continue: bool,
+    },
+}
+
+/// An answer before its first byte.
+struct Planned {
+    response: Response,
+    asked: Asked,
+    record: Record,
+    after: After,
+    /// The peer knows by itself that this is the last answer.
+    peer_leaves: bool,
 }
 
 /// What a step of a turn comes to.
@@ -248,67 +270,65 @@ impl<H: Handler> Turn<'_, H> {
 
     /// A head is complete: answer it, or first read its body.
     fn request(&mut self, head_length: usize) -> io::Result<Step> {
-        let mut slots = NO_FIELDS;
-        let inbox = &mut self.buffers.inbox;
-        settle_version(&mut inbox.unread_mut()[..head_length]);
-        let bytes = &inbox.unread()[..head_length];
-        let head = match parse(bytes, &mut slots, self.stream.peer()) {
-            Ok(head) => head,
+        settle_version(&mut self.buffers.inbox.unread_mut()[..head_length]);
+        let unread = self.buffers.inbox.unread();
+        let nothing_follows = unread.len() == head_length;
+        let head = &unread[..head_length];
+        self.session.due = None;
+        match self.read(head, None) {
+            Ok(Outcome::Answer(mut answer)) => {
+                // A peer that asked for the end sends nothing more, and nothing unread is left to reset its answer.
+                if answer.after == After::Linger && answer.peer_leaves && nothing_follows {
+                    answer.after = After::Close;
+                }
+                self.buffers.inbox.consume(head_length);
+                self.answer(answer)
+            }
+            Ok(Outcome::Body { reader, wanted, expects_continue }) => {
+                let head = head.to_vec();
+                self.buffers.inbox.consume(head_length);
+                self.await_body(Awaited { head, reader, content: Vec::new(), wanted }, expects_continue)
+            }
             Err(refusal) => {
                 self.refuse(refusal);
-                return Ok(Step::Go);
+                Ok(Step::Go)
             }
-        };
-        self.session.due = None;
-        if head.framing != Framing::None {
-            return self.request_with_body(head_length);
         }
-        let response = self.handler.handle(&head.request);
-        let stay = head.keep_alive && !self.stream.is_stopping();
-        let nothing_follows = inbox.unread().len() == head_length;
-        let after = match (stay, nothing_follows) {
-            (true, _) => After::Stay,
-            (false, true) if !head.keep_alive => After::Close,
-            (false, _) => After::Linger,
-        };
-        let asked = Asked::new(&head.request.method, head.request.version, stay);
-        let record = Record::new(bytes, response.status(), self.now);
-        inbox.consume(head_length);
-        self.answer(response, asked, record, after)
     }
 
-    /// A request with a body: its head is kept until the body is complete, or the answer is clear without it.
-    fn request_with_body(&mut self, head_length: usize) -> io::Result<Step> {
-        let head_bytes = self.buffers.inbox.unread()[..head_length].to_vec();
-        self.buffers.inbox.consume(head_length);
+    /// Parses a head whose end is known, and has it answered, unless its body comes first. `body` is what has come of it.
+    fn read(&self, head_bytes: &[u8], body: Option<&[u8]>) -> Result<Outcome, Refusal> {
         let mut slots = NO_FIELDS;
-        let head = match parse(&head_bytes, &mut slots, self.stream.peer()) {
-            Ok(head) => head,
-            Err(refusal) => {
-                self.refuse(refusal);
-                return Ok(Step::Go);
+        let mut head = parse(head_bytes, &mut slots, self.stream.peer())?;
+        if let (None, Framing::Length(_) | Framing::Chunked) = (body, head.framing) {
+            let wanted = self.handler.body_bytes_max(&head.request);
+            let allowed = if wanted > 0 { wanted } else { self.limits.body_discard_bytes_max };
+            let (reader, wanted) = (BodyReader::new(head.framing, allowed)?, wanted > 0);
+            if wanted || !head.expects_continue {
+                return Ok(Outcome::Body { reader, wanted, expects_continue: head.expects_continue });
             }
-        };
-        let wanted = self.handler.body_bytes_max(&head.request);
-        let bytes_max = if wanted > 0 { wanted } else { self.limits.body_discard_bytes_max };
-        let (framing, expects_continue) = (head.framing, head.expects_continue);
-        let reader = match BodyReader::new(framing, bytes_max) {
-            Ok(reader) => reader,
-            Err(reason) => {
-                self.refuse_as(reason.into(), &head_bytes);
-                return Ok(Step::Go);
-            }
-        };
-        if expects_continue && wanted == 0 {
             // The peer holds the body back for an answer, and this one doesn't depend on it. Whether the body follows
             // nobody can know, so this answer is the last.
-            return self.answer_kept(&head_bytes, &[], false);
+            head.keep_alive = false;
         }
+        head.request.body = body.unwrap_or_default();
+        let response = self.handler.handle(&head.request);
+        let stay = head.keep_alive && !self.stream.is_stopping();
+        Ok(Outcome::Answer(Planned {
+            record: Record::new(head_bytes, response.status(), self.now),
+            response,
+            asked: Asked::new(&head.request.method, head.request.version, stay),
+            after: if stay { After::Stay } else { After::Linger },
+            peer_leaves: !head.keep_alive && head.framing == Framing::None,
+        }))
+    }
+
+    /// Begins with a body; the head is kept until it is complete.
+    fn await_body(&mut self, awaited: Awaited, expects_continue: bool) -> io::Result<Step> {
         if expects_continue && self.buffers.inbox.is_empty() {
             self.ask_for_body()?;
         }
         self.session.due = Some(self.now + self.limits.body_timeout);
-        let awaited = Awaited { head: head_bytes, reader, content: Vec::new(), wanted: wanted > 0 };
         self.session.state = State::Body(Box::new(awaited));
         Ok(Step::Go)
     }
@@ -324,42 +344,36 @@ impl<H: Handler> Turn<'_, H> {
 
     /// Goes on with a body.
     fn body(&mut self, mut awaited: Box<Awaited>) -> io::Result<Step> {
-        match awaited.feed(&mut self.buffers.inbox) {
-            Err(reason) => self.refuse_as(reason.into(), &awaited.head),
-            Ok(()) if awaited.reader.is_done() => {
-                self.session.due = None;
-                return self.answer_kept(&awaited.head, &awaited.content, true);
-            }
-            Ok(()) => match self.buffers.inbox.read_from(self.stream) {
-                Ok(0) => return Ok(Step::Over(Next::Close)),
-                Ok(_) => self.session.state = State::Body(awaited),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.session.state = State::Body(awaited);
-                    let until = self.session.due.unwrap_or(self.now);
-                    return Ok(Step::Over(Next::Wait(Interest::Read, until)));
-                }
-                Err(error) => return Err(error),
-            },
+        if let Err(reason) = awaited.feed(&mut self.buffers.inbox) {
+            self.refuse_as(reason.into(), &awaited.head);
+            return Ok(Step::Go);
         }
-        Ok(Step::Go)
+        if awaited.reader.is_done() {
+            return self.body_is_complete(&awaited);
+        }
+        let read = self.buffers.inbox.read_from(self.stream);
+        self.session.state = State::Body(awaited);
+        match read {
+            Ok(0) => Ok(Step::Over(Next::Close)),
+            Ok(_) => Ok(Step::Go),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Step::Over(Next::Wait(Interest::Read, self.session.due.unwrap_or(self.now))))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Answers a request whose head was kept.
-    fn answer_kept(&mut self, head_bytes: &[u8], content: &[u8], may_stay: bool) -> io::Result<Step> {
-        let mut slots = NO_FIELDS;
-        let mut head = match parse(head_bytes, &mut slots, self.stream.peer()) {
-            Ok(head) => head,
+    fn body_is_complete(&mut self, awaited: &Awaited) -> io::Result<Step> {
+        self.session.due = None;
+        match self.read(&awaited.head, Some(&awaited.content)) {
+            Ok(Outcome::Answer(answer)) => self.answer(answer),
+            // The head was read before, so neither can be.
+            Ok(Outcome::Body { .. }) => Ok(Step::Over(Next::Close)),
             Err(refusal) => {
-                self.refuse_as(refusal, head_bytes);
-                return Ok(Step::Go);
+                self.refuse_as(refusal, &awaited.head);
+                Ok(Step::Go)
             }
-        };
-        head.request.body = content;
-        let response = self.handler.handle(&head.request);
-        let stay = may_stay && head.keep_alive && !self.stream.is_stopping();
-        let asked = Asked::new(&head.request.method, head.request.version, stay);
-        let record = Record::new(head_bytes, response.status(), self.now);
-        self.answer(response, asked, record, if stay { After::Stay } else { After::Linger })
+        }
     }
 
     /// Refuses what was read, of which nothing more can be trusted.
@@ -379,16 +393,18 @@ impl<H: Handler> Turn<'_, H> {
         self.buffers.inbox.clear();
         self.session.scan = HeadScan::default();
         self.session.due = None;
-        let answer = self.compose(Response::error_page(status), asked, record, After::Linger);
+        let response = Response::error_page(status);
+        let answer = self.compose(Planned { response, asked, record, after: After::Linger, peer_leaves: false });
         self.session.state = State::Writing(Box::new(answer));
     }
 
-    fn answer(&mut self, response: Response, asked: Asked, record: Record, after: After) -> io::Result<Step> {
-        let answer = self.compose(response, asked, record, after);
+    fn answer(&mut self, planned: Planned) -> io::Result<Step> {
+        let answer = self.compose(planned);
         self.write(answer)
     }
 
-    fn compose(&mut self, response: Response, asked: Asked, record: Record, after: After) -> Answer {
+    fn compose(&mut self, planned: Planned) -> Answer {
+        let Planned { response, asked, record, after, .. } = planned;
         let buffer = std::mem::take(&mut self.buffers.outbox);
         Answer { outgoing: Outgoing::new(response, asked, buffer, self.now, self.limits), record, after }
     }
@@ -476,72 +492,5 @@ impl Awaited {
         })?;
         inbox.consume(used);
         Ok(())
-    }
-}
-
-/// A worker's buffer for what it reads: as large as the largest head, and a little more.
-struct Inbox {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Inbox {
-    const fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0 }
-    }
-
-    /// Begins a turn with what the connection has left over.
-    fn load(&mut self, unread: &[u8], limits: &Limits) {
-        let capacity = limits.request_line_bytes_max + limits.field_section_bytes_max + 64;
-        if self.bytes.len() < capacity.max(unread.len()) {
-            self.bytes.resize(capacity.max(unread.len()), 0);
-        }
-        self.bytes[..unread.len()].copy_from_slice(unread);
-        (self.start, self.end) = (0, unread.len());
-    }
-
-    /// Ends a turn: what was not used goes with the connection, which holds no memory when that is nothing.
-    fn save(&mut self, unread: &mut Vec<u8>) {
-        if self.is_empty() {
-            *unread = Vec::new();
-        } else {
-            unread.clear();
-            unread.extend_from_slice(self.unread());
-        }
-    }
-
-    fn unread(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
-    }
-
-    fn unread_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.end]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.start += count;
-        if self.is_empty() {
-            self.clear();
-        }
-    }
-
-    fn clear(&mut self) {
-        (self.start, self.end) = (0, 0);
-    }
-
-    /// Reads what is there and fits.
-    fn read_from(&mut self, stream: &mut Stream) -> io::Result<usize> {
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        let read = stream.try_read(&mut self.bytes[self.end..])?;
-        self.end += read;
-        Ok(read)
     }
 }

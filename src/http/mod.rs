@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod date;
 mod headers;
+mod inbox;
 mod limits;
 mod log;
 mod request;

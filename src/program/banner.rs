@@ -1,6 +1,5 @@
 //! What the program says on standard output when it is ready: a banner for a person, one stable line for a program.
 
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,8 +9,13 @@ use salver::socketserver::Listener;
 
 /// The text, with its last end of line.
 pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
-    let addresses: Vec<SocketAddr> =
-        listeners.iter().filter_map(|listener| listener.local_address().ok()?.as_inet()).flat_map(reachable).collect();
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in listeners.iter().filter_map(|listener| listener.local_address().ok()?.as_inet()).flat_map(reachable)
+    {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
     let root = config.files.root.display();
     let urls: Vec<String> =
         addresses.iter().map(ToString::to_string).map(|address| format!("http://{address}")).collect();
@@ -25,14 +29,13 @@ pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
 }
 
 fn for_person(root: &str, urls: &[String], file: Option<&str>) -> String {
-    let mut text = format!("\n  salver {} serves {root}\n", env!("CARGO_PKG_VERSION"));
-    for line in file.iter().copied().chain([""]).chain(urls.iter().map(String::as_str)).chain(["", "Ctrl-C stops it."])
-    {
-        // Writing to a string doesn't fail.
-        let _ = writeln!(text, "  {line}");
-    }
-    text.push('\n');
-    text
+    let mut lines = vec![format!("salver {} serves {root}", env!("CARGO_PKG_VERSION"))];
+    lines.extend(file.map(str::to_owned));
+    lines.push(String::new());
+    lines.extend_from_slice(urls);
+    lines.extend([String::new(), "Ctrl-C stops it.".to_owned()]);
+    let indented = lines.iter().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
+    format!("\n{}\n", indented.collect::<String>())
 }
 
 /// The addresses under which a listener's address can be reached: itself, or with `0.0.0.0` and `[::]` those of all

@@ -1,15 +1,16 @@
 //! What every test needs: a site in a folder of its own, a server on port 0, a client that speaks in bytes, and deadlines.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects by panicking")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -65,50 +66,141 @@ impl Site {
     }
 }
 
+/// A child and what it says, as it comes.
+struct Running {
+    child: Child,
+    stdout: Arc<Said>,
+    stderr: Arc<Said>,
+}
+
+/// What came out of a stream so far, and whether that is all.
+#[derive(Default)]
+struct Said {
+    text: Mutex<(String, bool)>,
+    grown: Condvar,
+}
+
+impl Said {
+    fn listen(mut source: impl Read + Send + 'static) -> Arc<Self> {
+        let said = Arc::new(Self::default());
+        let copy = Arc::clone(&said);
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = source.read(&mut bytes) {
+                copy.text.lock().unwrap().0.push_str(&String::from_utf8_lossy(&bytes[..read]));
+                copy.grown.notify_all();
+            }
+            copy.text.lock().unwrap().1 = true;
+            copy.grown.notify_all();
+        });
+        said
+    }
+
+    fn now(&self) -> String {
+        self.text.lock().unwrap().0.clone()
+    }
+
+    /// Waits until this holds, or the stream ends; gives all of it.
+    #[track_caller]
+    fn wait(&self, holds: impl Fn(&str) -> bool) -> String {
+        let text = self.text.lock().unwrap();
+        let not_yet = |(text, ended): &mut (String, bool)| !*ended && !holds(text);
+        let (text, waited) = self.grown.wait_timeout_while(text, PATIENCE, not_yet).unwrap();
+        assert!(!waited.timed_out(), "it doesn't say what it should: {}", text.0);
+        text.0.clone()
+    }
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Self { child, stdout: Said::listen(stdout), stderr: Said::listen(stderr) }
+    }
+
+    /// Waits for the end: a process that ends closes its streams.
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        self.stdout.wait(|_| false);
+        self.stderr.wait(|_| false);
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub fn end_of(command: &mut Command) -> Ended {
+    let mut running = Running::start(command);
+    let status = running.wait().code();
+    Ended { status, stdout: running.stdout.now(), stderr: running.stderr.now() }
+}
+
+/// What curl prints, with these arguments before the URL.
+#[track_caller]
+pub fn curl(arguments: &[&str], url: &str) -> String {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "20"]).args(arguments).arg(url);
+    let ended = end_of(&mut command);
+    assert_eq!((ended.status, &*ended.stderr), (Some(0), ""), "curl {arguments:?} {url}: {}", ended.stdout);
+    ended.stdout
+}
+
 /// The program, running on a port of its own.
 pub struct Salver {
-    child: Child,
+    running: Running,
     /// The one line it says when it is ready.
     pub line: String,
     pub address: SocketAddr,
-    log: Arc<Log>,
-}
-
-/// Standard error of a program, as it comes.
-#[derive(Default)]
-struct Log {
-    text: Mutex<String>,
-    grown: Condvar,
 }
 
 impl Salver {
     /// Serves a site with default options.
+    #[track_caller]
     pub fn serve(site: &Site) -> Self {
         Self::start(site, &[])
     }
 
     /// Serves a site with these flags besides.
+    #[track_caller]
     pub fn start(site: &Site, flags: &[&str]) -> Self {
-        let root = site.path().to_str().unwrap();
-        Self::run(salver(site.path()).args(["--port", "0", root]).args(flags))
+        Self::run(serving(site).args(flags))
+    }
+
+    /// Serves a site with these settings: keys of the configuration and their values.
+    #[track_caller]
+    pub fn set(site: &Site, settings: &[(&str, &str)]) -> Self {
+        let mut command = serving(site);
+        for (key, value) in settings {
+            command.env(format!("SALVER_{}", key.to_uppercase()), value);
+        }
+        Self::run(&mut command)
     }
 
     /// Starts this command and waits until it is ready.
     #[track_caller]
     pub fn run(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Log::default());
-        let stderr = child.stderr.take().unwrap();
-        let copy = Arc::clone(&log);
-        thread::spawn(move || copy.fill(stderr));
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let Some((_, url)) = line.split_once(" at http://") else {
-            let status = child.wait().unwrap();
-            panic!("it didn't start ({status}): {line:?} {}", log.text.lock().unwrap());
+        let mut running = Running::start(command);
+        let line = running.stdout.wait(|text| text.contains('\n'));
+        let Some((_, urls)) = line.rsplit_once(" at http://") else {
+            panic!("it didn't start ({}): {line:?} {}", running.wait(), running.stderr.now());
         };
-        let address = url.trim().split(',').next().unwrap().parse().unwrap();
-        Self { child, line, address, log }
+        let address = urls.trim().split(',').next().unwrap().parse().unwrap();
+        Self { running, line, address }
     }
 
     pub fn connect(&self) -> Client {
@@ -133,32 +225,27 @@ impl Salver {
         format!("http://{}{target}", self.address)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(Pid::from_child(&self.running.child), signal).unwrap();
     }
 
     /// Waits until the log holds this text, and gives all of it.
     #[track_caller]
     pub fn wait_for_log(&self, part: &str) -> String {
-        let text = self.log.text.lock().unwrap();
-        let (text, waited) = self.log.grown.wait_timeout_while(text, PATIENCE, |text| !text.contains(part)).unwrap();
-        assert!(!waited.timed_out(), "{part:?} is not in the log: {text}");
-        text.clone()
+        let log = self.running.stderr.wait(|text| text.contains(part));
+        assert!(log.contains(part), "it ended without {part:?} in the log: {log}");
+        log
     }
 
     /// What is in the log now.
     pub fn log(&self) -> String {
-        self.log.text.lock().unwrap().clone()
+        self.running.stderr.now()
     }
 
     /// Waits for the end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        wait_for(&mut self.child)
+        self.running.wait()
     }
 
     /// SIGTERM, and waits for the end.
@@ -169,41 +256,39 @@ impl Salver {
     }
 }
 
-impl Drop for Salver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Log {
-    fn fill(&self, mut source: impl Read) {
-        let mut bytes = [0; 4096];
-        while let Ok(read @ 1..) = source.read(&mut bytes) {
-            self.text.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
-            self.grown.notify_all();
-        }
-    }
-}
-
 /// The program with nothing of this environment that configures it.
 pub fn salver(current_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_salver"));
+    isolated(Path::new(env!("CARGO_BIN_EXE_salver")), current_dir)
+}
+
+/// The program, about to serve a site on a free port.
+pub fn serving(site: &Site) -> Command {
+    let mut command = salver(site.path());
+    command.args(["--port", "0"]).arg(site.path());
+    command
+}
+
+fn isolated(program: &Path, current_dir: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(current_dir).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
-/// Waits for a child's end, but not forever.
-#[track_caller]
-pub fn wait_for(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "it doesn't end");
-        thread::yield_now();
+/// The program as a user whom file modes keep out: root, whom they don't, runs a copy of it as nobody. `shelf` is a
+/// folder for that copy, which everyone may enter.
+pub fn unprivileged(shelf: &Site, current_dir: &Path) -> Command {
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        return salver(current_dir);
     }
+    const NOBODY: u32 = 65_534;
+    let copy = shelf.join("salver");
+    // By cp: a descriptor of ours that writes a program could be inherited by another test's child, and keep it busy.
+    assert_eq!(end_of(Command::new("cp").arg(env!("CARGO_BIN_EXE_salver")).arg(&copy)).status, Some(0));
+    shelf.set_mode("", 0o755);
+    let mut command = isolated(&copy, current_dir);
+    command.uid(NOBODY).gid(NOBODY);
+    command
 }
 
 /// The bytes of a GET.
@@ -247,11 +332,27 @@ impl Reply {
 impl Client {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        Self::of(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+    }
+
+    /// Takes over a connection.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }
+    }
+
+    /// Connects, unless nobody listens any more.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        Some(Self { stream, received: Vec::new() })
+    }
+
+    /// Sends, unless the connection is gone.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     #[track_caller]
@@ -284,7 +385,7 @@ impl Client {
                 Some(end) => break end,
                 None if self.fill() => {}
                 None if self.received.is_empty() => return None,
-                None => panic!("the head is cut: {}", self.received.escape_ascii()),
+                None => panic!("the head is cut: {}", start_of(&self.received)),
             }
         };
         let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
@@ -308,11 +409,27 @@ impl Client {
         std::mem::take(&mut self.received)
     }
 
+    /// So many bytes, or fewer when the stream ends before.
+    #[track_caller]
+    pub fn at_most(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count && self.fill() {}
+        self.received.drain(..count.min(self.received.len())).collect()
+    }
+
     /// The connection ends here, with nothing more.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let rest = self.rest();
-        assert!(rest.is_empty(), "{} bytes more: {}", rest.len(), rest[..rest.len().min(200)].escape_ascii());
+        assert!(rest.is_empty(), "{} bytes more: {}", rest.len(), start_of(&rest));
+    }
+
+    /// Whether something comes, or the stream ends, in these milliseconds.
+    pub fn fills_within(&mut self, milliseconds: u64) -> bool {
+        self.stream.set_read_timeout(Some(Duration::from_millis(milliseconds))).unwrap();
+        let mut byte = [0];
+        let peeked = self.stream.peek(&mut byte);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        !peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Reads once; false at the end of the stream.
@@ -324,8 +441,13 @@ impl Client {
                 self.received.extend_from_slice(&bytes[..read]);
                 read > 0
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("no answer: {error}; so far: {}", self.received.escape_ascii()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("no answer: {error}; so far: {}", start_of(&self.received)),
         }
     }
+}
+
+/// As much as a message can show.
+pub fn start_of(bytes: &[u8]) -> String {
+    bytes[..bytes.len().min(200)].escape_ascii().to_string()
 }
