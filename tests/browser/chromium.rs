@@ -172,7 +172,8 @@ impl Page {
             .collect()
     }
 
-    /// Requests so far that failed. One that the page itself gave up is none: a player that jumps does that.
+    /// Requests so far that failed. One that the page itself gave up is none: a player that jumps does that, and so does
+    /// a script that reads no more than a head.
     pub fn failed_requests(&self) -> Vec<&Value> {
         self.named("Network.loadingFailed").filter(|event| event["canceled"] != true).collect()
     }
