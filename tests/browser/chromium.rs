@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -240,10 +240,12 @@ impl Page {
     }
 }
 
-/// The process, and the folder in which it keeps all that it writes.
+/// The browser with the processes it starts, and the folder in which they keep all that they write.
 struct Process {
     child: Child,
-    folder: Option<TempDir>,
+    /// What they say on standard error. It ends when the last of them ends.
+    lines: Receiver<String>,
+    _folder: TempDir,
 }
 
 impl Process {
@@ -258,16 +260,21 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        let process = Self { child, folder: Some(folder) };
-
         let (sender, lines) = channel();
-        // It reads to the end, heard or not: a browser whose standard error is full would stand still.
-        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        // Read all the time: a browser whose standard error is full would stand still.
+        thread::spawn(move || {
+            stderr
+                .split(b'\n')
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(String::from_utf8_lossy(&line).into_owned()))
+        });
+        let process = Self { child, lines, _folder: folder };
+
         let deadline = Instant::now() + PATIENCE;
         let mut said = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(line) = lines.recv_timeout(left) else {
+            let Ok(line) = process.lines.recv_timeout(left) else {
                 panic!("{} didn't start; it said:\n{}", program.display(), said.join("\n"));
             };
             match line.strip_prefix("DevTools listening on ") {
@@ -282,11 +289,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // The browser's own children end when they miss it, and may write a last file until then.
-        let Some(folder) = self.folder.take().map(TempDir::keep) else { return };
+        // The browser's own processes end when they miss it. Until then they would write to the folder, or make it anew.
         let deadline = Instant::now() + PATIENCE;
-        while fs::remove_dir_all(&folder).is_err() && folder.exists() && Instant::now() < deadline {
-            thread::yield_now();
-        }
+        while self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
     }
 }
