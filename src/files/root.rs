@@ -67,8 +67,8 @@ impl Root {
     pub(super) fn open(&self, path: &SafePath) -> Result<Found, Miss> {
         let root = rustix::fs::open(&self.path, DIRECTORY, Mode::empty()).map_err(miss)?;
         let opened = self.open_beneath(&root, path.as_path(), OPEN).or_else(|errno| match errno {
-            // A directory that may be searched but not read can still have an index.
-            Errno::ACCESS => self.open_beneath(&root, path.as_path(), DIRECTORY).map_err(|_| Errno::ACCESS),
+            // A directory that may be searched but not read can still have an index. To look for "." is to search.
+            Errno::ACCESS => self.open_beneath(&root, &path.as_path().join("."), DIRECTORY).map_err(|_| Errno::ACCESS),
             errno => Err(errno),
         });
         let opened = opened.map_err(miss)?;

@@ -21,8 +21,8 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
             if stopping.swap(true, Ordering::SeqCst) {
                 std::process::exit(INTERRUPTED);
             }
-            info!("stopping; once more ends at once");
             stopper.shutdown();
+            info!("stopping; once more ends at once");
         }
     };
     ctrlc::set_handler(stop.clone()).map_err(io::Error::other)?;
