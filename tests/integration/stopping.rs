@@ -10,6 +10,9 @@ use crate::support::{Client, PATIENCE, Salver, Site, get, serving};
 /// More than the buffers of both sockets hold, so that sending it takes a client that reads.
 const LARGE: usize = 16 << 20;
 
+/// With so much time to stop, nothing ends because that time is over.
+const UNHURRIED: &[(&str, &str)] = &[("stop_timeout_s", "3600")];
+
 fn site() -> Site {
     let site = Site::with(&[("index.html", "home")]);
     site.write("large", vec![b'x'; LARGE]);
@@ -28,7 +31,7 @@ fn stuck(server: &Salver) -> Client {
 fn an_idle_server_stops_at_once_and_cleanly() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let site = site();
-        let mut server = Salver::serve(&site);
+        let mut server = Salver::set(&site, UNHURRIED);
         let mut silent = server.connect();
         let mut idle = server.connect();
         idle.send(get("/", ""));
@@ -45,7 +48,7 @@ fn an_idle_server_stops_at_once_and_cleanly() {
 #[test]
 fn a_transfer_under_way_finishes() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     let mut client = stuck(&server);
     server.signal(Signal::TERM);
     server.wait_for_log("stopping");
@@ -58,7 +61,7 @@ fn a_transfer_under_way_finishes() {
 #[test]
 fn a_request_that_is_there_is_answered_and_told_that_it_was_the_last() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     // The first one keeps the server from stopping before the second has sent its request.
     let mut transfer = stuck(&server);
     let mut client = server.connect();
@@ -76,7 +79,7 @@ fn a_request_that_is_there_is_answered_and_told_that_it_was_the_last() {
 #[test]
 fn requests_sent_before_the_stop_are_all_answered() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| client.send(get("/", "")));
     server.signal(Signal::TERM);
@@ -89,7 +92,7 @@ fn requests_sent_before_the_stop_are_all_answered() {
 #[test]
 fn it_no_longer_listens_while_it_finishes() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     let mut transfer = stuck(&server);
     server.signal(Signal::TERM);
     let deadline = Instant::now() + PATIENCE;
@@ -115,7 +118,7 @@ fn stop_timeout_bounds_what_is_under_way() {
 fn a_second_signal_ends_at_once() {
     for signal in [Signal::INT, Signal::TERM] {
         let site = site();
-        let mut server = Salver::set(&site, &[("stop_timeout_s", "3600")]);
+        let mut server = Salver::set(&site, UNHURRIED);
         let _client = stuck(&server);
         server.signal(signal);
         server.wait_for_log("stopping");
