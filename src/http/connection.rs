@@ -436,8 +436,9 @@ impl<H: Handler> Turn<'_, H> {
 
     fn after(&mut self, after: After) -> Step {
         match after {
-            // What was read is used up, and the next request is hardly there yet: asking would be a call in vain.
-            After::Stay if self.buffers.inbox.is_empty() => {
+            // What was read is used up, and the next request is hardly there yet: asking would be a call in vain. Not so
+            // when the server stops: what has not come by then is not waited for, and nobody says so a second time.
+            After::Stay if self.buffers.inbox.is_empty() && !self.stream.is_stopping() => {
                 Step::Over(Next::Wait(Interest::Read, self.now + self.limits.idle_timeout))
             }
             After::Stay => Step::Go,

@@ -1,6 +1,10 @@
 //! How it stops: what is under way finishes, what is idle goes, and nothing takes longer than it may.
 
+use std::collections::HashSet;
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -9,6 +13,9 @@ use crate::support::{Client, PATIENCE, Salver, Site, get, serving};
 
 /// More than the buffers of both sockets hold, so that sending it takes a client that reads.
 const LARGE: usize = 16 << 20;
+
+/// With so much time to stop, nothing ends because that time is over.
+const UNHURRIED: &[(&str, &str)] = &[("stop_timeout_s", "3600")];
 
 fn site() -> Site {
     let site = Site::with(&[("index.html", "home")]);
@@ -28,7 +35,7 @@ fn stuck(server: &Salver) -> Client {
 fn an_idle_server_stops_at_once_and_cleanly() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let site = site();
-        let mut server = Salver::serve(&site);
+        let mut server = Salver::set(&site, UNHURRIED);
         let mut silent = server.connect();
         let mut idle = server.connect();
         idle.send(get("/", ""));
@@ -45,7 +52,7 @@ fn an_idle_server_stops_at_once_and_cleanly() {
 #[test]
 fn a_transfer_under_way_finishes() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     let mut client = stuck(&server);
     server.signal(Signal::TERM);
     server.wait_for_log("stopping");
@@ -58,7 +65,7 @@ fn a_transfer_under_way_finishes() {
 #[test]
 fn a_request_that_is_there_is_answered_and_told_that_it_was_the_last() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     // The first one keeps the server from stopping before the second has sent its request.
     let mut transfer = stuck(&server);
     let mut client = server.connect();
@@ -76,7 +83,7 @@ fn a_request_that_is_there_is_answered_and_told_that_it_was_the_last() {
 #[test]
 fn requests_sent_before_the_stop_are_all_answered() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| client.send(get("/", "")));
     server.signal(Signal::TERM);
@@ -89,13 +96,13 @@ fn requests_sent_before_the_stop_are_all_answered() {
 #[test]
 fn it_no_longer_listens_while_it_finishes() {
     let site = site();
-    let mut server = Salver::serve(&site);
+    let mut server = Salver::set(&site, UNHURRIED);
     let mut transfer = stuck(&server);
     server.signal(Signal::TERM);
     let deadline = Instant::now() + PATIENCE;
-    while std::net::TcpStream::connect(server.address).is_ok() {
+    while TcpStream::connect(server.address).is_ok() {
         assert!(Instant::now() < deadline, "it still listens");
-        std::thread::yield_now();
+        thread::yield_now();
     }
     assert_eq!(transfer.reply().body.len(), LARGE);
     assert_eq!(server.wait().code(), Some(0));
@@ -115,7 +122,7 @@ fn stop_timeout_bounds_what_is_under_way() {
 fn a_second_signal_ends_at_once() {
     for signal in [Signal::INT, Signal::TERM] {
         let site = site();
-        let mut server = Salver::set(&site, &[("stop_timeout_s", "3600")]);
+        let mut server = Salver::set(&site, UNHURRIED);
         let _client = stuck(&server);
         server.signal(signal);
         server.wait_for_log("stopping");
@@ -145,30 +152,29 @@ fn a_stop_under_load_ends_in_order() {
         let site = site();
         let mut server = Salver::start(&site, &["--quiet"]);
         let address = server.address;
+        let (answered, answers) = channel();
         let clients: Vec<_> = (0..8)
-            .map(|_| {
-                std::thread::spawn(move || {
-                    let mut answered = 0;
+            .map(|number| {
+                let answered = answered.clone();
+                thread::spawn(move || {
                     while let Some(mut client) = Client::try_connect(address) {
                         while client.try_send(get("/", "")) {
                             let Some(reply) = client.next_reply(false) else { break };
                             assert_eq!(reply.text(), "home");
-                            answered += 1;
+                            let _ = answered.send(number);
                             if reply.field("connection") == Some("close") {
                                 break;
                             }
                         }
                     }
-                    answered
                 })
             })
             .collect();
-        let mut probe = server.connect();
-        for _ in 0..50 {
-            probe.send(get("/", ""));
-            assert_eq!(probe.reply().status, 200);
+        let mut served = HashSet::new();
+        while served.len() < clients.len() {
+            served.insert(answers.recv_timeout(PATIENCE).unwrap());
         }
         assert_eq!(server.stop().code(), Some(0));
-        assert!(clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>() > 0);
+        clients.into_iter().for_each(|client| client.join().unwrap());
     }
 }
