@@ -1,13 +1,14 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
-//! index or redirect (here), `representation` (head, validators, content), `conditional` (preconditions), `range`, and the
-//! [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has changed.
+//! index or redirect (here), `representation` (head, validators, content), `conditional` (preconditions), `range`
+//! (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has changed.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
 mod conditional;
 mod mime;
+mod multipart;
 mod options;
 mod range;
 mod representation;
@@ -42,6 +43,7 @@ pub struct Files {
     root: Root,
     index: Vec<String>,
     memory_bytes_max: u64,
+    ranges_max: usize,
     cache: Cache,
 }
 
@@ -76,13 +78,14 @@ impl Files {
             root: Root::new(options.root, options.withheld),
             index: options.index,
             memory_bytes_max: options.cache_file_bytes_max,
+            ranges_max: options.ranges_max,
             cache: Cache::new(options.cache_bytes_max, options.cache_idle_timeout),
         }
     }
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path) {
-            Ok(Resource::File(entry)) => select(&entry.representation, request),
+            Ok(Resource::File(entry)) => select(&entry.representation, request, self.ranges_max),
             Ok(Resource::Moved(target)) => redirect(target, query),
             Err(nothing) => self.explain(nothing),
         }
@@ -200,7 +203,7 @@ impl Handler for Files {
 }
 
 /// From a representation to the answer that the request's conditions and range select.
-fn select(representation: &Representation, request: &Request<'_>) -> Response {
+fn select(representation: &Representation, request: &Request<'_>, ranges_max: usize) -> Response {
     let (fields, validators) = (request.fields, &representation.validators);
     match conditional::evaluate(fields, validators) {
         Outcome::NotModified => return representation.not_modified(),
@@ -212,9 +215,10 @@ fn select(representation: &Representation, request: &Request<'_>) -> Response {
     let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now())) else {
         return representation.whole();
     };
-    match range::select(range, representation.length) {
+    match range::select(range, representation.length, ranges_max) {
         Selection::Whole => representation.whole(),
         Selection::Part(part) => representation.part(part),
+        Selection::Parts(parts) => representation.parts(&parts),
         Selection::Unsatisfiable => unsatisfiable(representation.length),
     }
 }

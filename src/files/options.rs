@@ -13,6 +13,8 @@ pub struct Options {
     pub index: Vec<String>,
     /// Files that are never served, wherever they lie and whatever they are called in the root: the configuration file.
     pub withheld: Vec<PathBuf>,
+    /// Ranges of one request that are answered in parts; who asks for more gets the whole. Default: 16.
+    pub ranges_max: usize,
     /// Memory for small files kept ready, in bytes; a kept descriptor of a larger file counts 64 KiB. Default: 64 MiB.
     pub cache_bytes_max: u64,
     /// Files up to this size (bytes) are kept in memory and answered from there. Default: 100 KiB.
@@ -29,6 +31,7 @@ impl Options {
             root: root.into(),
             index: vec!["index.html".to_owned()],
             withheld: Vec::new(),
+            ranges_max: 16,
             cache_bytes_max: 64 << 20,
             cache_file_bytes_max: 100 << 10,
             cache_idle_timeout: Duration::from_secs(60),

@@ -15,6 +15,7 @@ use rustix::fs::Stat;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::conditional::Validators;
+use super::multipart;
 use crate::http::{Body, FileBody, FileVersion, PreparedHead, Response, format_date};
 
 /// A time stamp younger than this says little: the clock of a file system is coarse, and a second change may hide in it.
@@ -157,6 +158,14 @@ impl Representation {
             .field(header::CONTENT_RANGE, ascii_value(content_range))
             .field(header::CONTENT_TYPE, self.content_type.clone())
             .body(self.content(range))
+    }
+
+    /// 206: several parts of it.
+    pub(super) fn parts(&self, parts: &[Range<u64>]) -> Response {
+        let (content_type, body) = multipart::body(parts, self.length, &self.content_type, |range| self.content(range));
+        self.with_fields(Response::new(StatusCode::PARTIAL_CONTENT))
+            .field(header::CONTENT_TYPE, content_type)
+            .body(body)
     }
 
     /// Its content under another status: a page of the site that tells of an error.

@@ -96,6 +96,8 @@ pub enum Body {
     Bytes(Bytes),
     /// A part of a file.
     File(FileBody),
+    /// One after the other.
+    Several(Vec<Body>),
 }
 
 impl Body {
@@ -106,6 +108,7 @@ impl Body {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(file) => file.range.end - file.range.start,
+            Self::Several(bodies) => bodies.iter().map(Self::len).sum(),
         }
     }
 

@@ -95,8 +95,11 @@ pub(super) struct Outgoing {
     /// The head, and a small body behind it.
     bytes: Vec<u8>,
     bytes_sent: usize,
+    /// What follows them now; of what follows later, the last is the next.
     body: Body,
     body_sent: u64,
+    later: Vec<Body>,
+    total_sent: u64,
     head_bytes: usize,
     window: Window,
 }
@@ -125,15 +128,19 @@ impl Outgoing {
         put_rest_of_head(&mut buffer, asked);
         let head_bytes = buffer.len();
         let body = if asked.head_only { Body::Empty } else { response.body };
-        let body = match body {
+        let (body, later) = match body {
             Body::Bytes(content) if content.len() <= COPY_BYTES_MAX => {
                 buffer.extend_from_slice(&content);
-                Body::Empty
+                (Body::Empty, Vec::new())
             }
-            other => other,
+            Body::Several(mut bodies) => {
+                bodies.reverse();
+                (Body::Empty, bodies)
+            }
+            other => (other, Vec::new()),
         };
         let window = Window { ends: now + limits.write_timeout, sent: 0 };
-        Self { bytes: buffer, bytes_sent: 0, body, body_sent: 0, head_bytes, window }
+        Self { bytes: buffer, bytes_sent: 0, body, body_sent: 0, later, total_sent: 0, head_bytes, window }
     }
 
     /// Writes what the peer takes, at most about `turn` bytes of content.
@@ -151,7 +158,9 @@ impl Outgoing {
         self.window.check(now, limits)?;
         loop {
             if self.is_done() {
-                return Ok(Progress::Done);
+                let Some(next) = self.later.pop() else { return Ok(Progress::Done) };
+                (self.body, self.body_sent) = (next, 0);
+                continue;
             }
             if *turn == 0 {
                 return Ok(Progress::Spent);
@@ -169,6 +178,7 @@ impl Outgoing {
         }
     }
 
+    /// What is to be sent now has been.
     fn is_done(&self) -> bool {
         self.bytes_sent == self.bytes.len() && self.body_sent == self.body.len()
     }
@@ -190,17 +200,19 @@ impl Outgoing {
                     sent => sent,
                 }
             }
-            Body::Empty => stream.try_write(rest)?,
+            // Several bodies are taken apart before, and hold no others.
+            Body::Empty | Body::Several(_) => stream.try_write(rest)?,
         };
         let of_bytes = sent.min(rest.len());
         self.bytes_sent += of_bytes;
         self.body_sent += (sent - of_bytes) as u64;
+        self.total_sent += sent as u64;
         Ok(sent as u64)
     }
 
     /// Bytes of content handed to the system so far.
     pub(super) fn content_sent(&self) -> u64 {
-        self.bytes_sent.saturating_sub(self.head_bytes) as u64 + self.body_sent
+        self.total_sent.saturating_sub(self.head_bytes as u64)
     }
 
     /// Gives back the buffer, for the next response.
