@@ -429,7 +429,7 @@ impl Client {
         let mut byte = [0];
         let peeked = self.stream.peek(&mut byte);
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        !peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        !peeked.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted))
     }
 
     /// Reads once; false at the end of the stream.
@@ -442,6 +442,8 @@ impl Client {
                 read > 0
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            // A read with a deadline isn't begun again by itself when the machine puts the process to sleep.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.fill(),
             Err(error) => panic!("no answer: {error}; so far: {}", start_of(&self.received)),
         }
     }
