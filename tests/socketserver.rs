@@ -723,7 +723,7 @@ fn a_job_left_behind_is_taken_by_the_watcher() {
     clients.iter_mut().for_each(|client| client.write_all(b"+").unwrap());
     let wakers: Vec<Waker> = (0..2).map(|_| wakers.recv_timeout(PATIENCE).unwrap().1).collect();
     let started = Instant::now();
-    for _ in 0..100 {
+    for _ in 0..400 {
         wakers.iter().for_each(Waker::wake);
         for client in &mut clients {
             let mut answer = [0; 1];

@@ -371,6 +371,25 @@ mod tests {
     }
 
     #[test]
+    fn a_call_reaches_only_the_connection_it_is_for() {
+        let (lot, id, first, _client) = lot();
+        let of_first = lot.state(id).tenancy;
+        park(&lot, id, first);
+        assert!(lot.call(id, of_first), "parked: it has to be queued");
+        assert!(!lot.call(id, of_first), "queued: it counts, but not as another job");
+        let (first, ..) = lot.take(id).unwrap();
+        lot.vacate(id, Some(first));
+        assert!(!lot.call(id, of_first), "nobody is there");
+        let (_, _, second, _client) = super::tests::lot();
+        assert_eq!(lot.reserve(), Some(id));
+        lot.admit(id, Connection::new(second.stream));
+        let (second, ..) = lot.take(id).unwrap();
+        assert!(!lot.call(id, of_first) && !lot.state(id).called, "another has its slot");
+        park(&lot, id, second);
+        assert!(!lot.call(id, of_first), "another is parked there");
+    }
+
+    #[test]
     fn each_deadline_passes_once() {
         let (lot, id, connection, _client) = lot();
         park(&lot, id, connection);
