@@ -39,6 +39,7 @@ pub(super) static KEYS: &[Key] = &[
     number("ranges_max", 0..=1_024, |config| &mut config.files.ranges_max),
     key("linger_timeout_s", |config| &mut config.limits.linger_timeout),
     number("linger_bytes_max", 0..=GIB, |config| &mut config.limits.linger_bytes_max),
+    number("cache_descriptors_max", 1..=65_536, |config| &mut config.files.cache_descriptors_max),
     number("cache_bytes_max", 0..=MIB * MIB, |config| &mut config.files.cache_bytes_max),
     number("cache_file_bytes_max", 0..=GIB, |config| &mut config.files.cache_file_bytes_max),
     key("cache_idle_timeout_s", |config| &mut config.files.cache_idle_timeout),

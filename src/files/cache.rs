@@ -39,18 +39,22 @@ impl Entry {
     }
 }
 
+/// Bounds both the bytes and the descriptors: as many descriptors as are allowed weigh as much as all bytes.
 #[derive(Clone)]
-struct Weigh;
+struct Weigh {
+    descriptor: u64,
+}
 
 impl Weighter<Box<[u8]>, Arc<Entry>> for Weigh {
     fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry>) -> u64 {
-        OVERHEAD_BYTES + key.len() as u64 + entry.representation.weight()
+        OVERHEAD_BYTES + key.len() as u64 + entry.representation.memory_bytes().unwrap_or(self.descriptor)
     }
 }
 
 impl Cache {
-    pub(super) fn new(bytes_max: u64, idle_timeout: Duration) -> Self {
-        let entries = QuickCache::with_weighter(ENTRIES_EXPECTED, bytes_max, Weigh);
+    pub(super) fn new(bytes_max: u64, descriptors_max: usize, idle_timeout: Duration) -> Self {
+        let weigh = Weigh { descriptor: bytes_max.div_ceil(descriptors_max.max(1) as u64) };
+        let entries = QuickCache::with_weighter(ENTRIES_EXPECTED, bytes_max, weigh);
         Self { entries, idle_timeout, epoch: Instant::now(), swept: AtomicU32::new(0) }
     }
 
@@ -68,6 +72,11 @@ impl Cache {
     pub(super) fn insert(&self, target: &[u8], entry: Arc<Entry>) {
         entry.used.store(self.seconds(), Ordering::Relaxed);
         self.entries.insert(target.into(), entry);
+    }
+
+    /// Drops everything, and with it the descriptors.
+    pub(super) fn clear(&self) {
+        self.entries.clear();
     }
 
     /// Drops what was not used for long, and with it descriptors; looks a few times in that time.

@@ -25,7 +25,7 @@ use log::{error, info};
 use self::cache::{Cache, Entry};
 use self::conditional::Outcome;
 use self::range::Selection;
-use self::representation::{Representation, Stamp, Witness};
+use self::representation::{Representation, Witness};
 use self::root::{Found, Miss, Root};
 use self::target::{SafePath, Unsafe};
 use crate::http::{Handler, Request, Response, Target};
@@ -79,7 +79,7 @@ impl Files {
             index: options.index,
             memory_bytes_max: options.cache_file_bytes_max,
             ranges_max: options.ranges_max,
-            cache: Cache::new(options.cache_bytes_max, options.cache_idle_timeout),
+            cache: Cache::new(options.cache_bytes_max, options.cache_descriptors_max, options.cache_idle_timeout),
         }
     }
 
@@ -151,7 +151,15 @@ impl Files {
     }
 
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
-        self.root.open(path).map_err(|miss| match miss {
+        let opened = self.root.open(path).or_else(|miss| match miss {
+            // What is kept ready can be opened again; what is asked for now comes first.
+            Miss::Failed(error) if descriptors_ran_out(&error) => {
+                self.cache.clear();
+                self.root.open(path)
+            }
+            miss => Err(miss),
+        });
+        opened.map_err(|miss| match miss {
             Miss::Absent => Nothing::Absent,
             Miss::Refused(reason) => {
                 info!("{}: not served: {reason}", path.canonical());
@@ -173,9 +181,9 @@ impl Files {
         let content_type = mime::content_type(path.as_path());
         let made = Representation::of(file, stat, content_type, self.memory_bytes_max);
         let (representation, stamp) = made.map_err(|error| fail(path, &error))?;
-        witnesses.extend(Witness::new(self.root.locate(path), Some(stamp)));
+        witnesses.extend(Witness::new(self.root.locate(path), stamp));
         let entry = Arc::new(Entry::new(representation, witnesses));
-        if Stamp::is_settled(&stamp, SystemTime::now()) {
+        if stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
             self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
@@ -230,8 +238,8 @@ fn unsatisfiable(length: u64) -> Response {
 }
 
 /// 301 to a path of this server, with the query that was asked.
-fn redirect(mut target: String, query: Option<&[u8]>) -> Response {
-    let mut location = std::mem::take(&mut target).into_bytes();
+fn redirect(target: String, query: Option<&[u8]>) -> Response {
+    let mut location = target.into_bytes();
     if let Some(query) = query {
         location.push(b'?');
         location.extend_from_slice(query);
@@ -257,8 +265,11 @@ fn refuse_target(path: &[u8], reason: Unsafe) -> Nothing {
 
 fn fail(path: &SafePath, error: &std::io::Error) -> Nothing {
     error!("{}: {error}", path.canonical());
-    let descriptors_ran_out =
-        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
-    let is_passing = descriptors_ran_out.contains(&error.raw_os_error());
+    let is_passing = descriptors_ran_out(error);
     Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
+}
+
+fn descriptors_ran_out(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

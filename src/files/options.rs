@@ -15,8 +15,10 @@ pub struct Options {
     pub withheld: Vec<PathBuf>,
     /// Ranges of one request that are answered in parts; who asks for more gets the whole. Default: 16.
     pub ranges_max: usize,
-    /// Memory for small files kept ready, in bytes; a kept descriptor of a larger file counts 64 KiB. Default: 64 MiB.
+    /// Memory for small files kept ready, in bytes; 0 keeps none. Default: 64 MiB.
     pub cache_bytes_max: u64,
+    /// Descriptors of larger files kept ready; they share the cache with the small ones. Default: 512.
+    pub cache_descriptors_max: usize,
     /// Files up to this size (bytes) are kept in memory and answered from there. Default: 100 KiB.
     pub cache_file_bytes_max: u64,
     /// An entry that nobody asked for in this time is dropped. Default: 60 s.
@@ -33,6 +35,7 @@ impl Options {
             withheld: Vec::new(),
             ranges_max: 16,
             cache_bytes_max: 64 << 20,
+            cache_descriptors_max: 512,
             cache_file_bytes_max: 100 << 10,
             cache_idle_timeout: Duration::from_secs(60),
         }

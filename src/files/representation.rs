@@ -97,20 +97,20 @@ impl Witness {
 }
 
 impl Representation {
-    /// Makes a file ready. The stamp is of the state that was read.
+    /// Makes a file ready. The stamp is of the state that was read; none when the file doesn't tell its state.
     pub(super) fn of(
         file: File,
         stat: &Stat,
         content_type: HeaderValue,
         memory_bytes_max: u64,
-    ) -> io::Result<(Self, Stamp)> {
+    ) -> io::Result<(Self, Option<Stamp>)> {
         let (content, stamp) = if Stamp::of(stat).version.bytes <= memory_bytes_max {
             read_whole(file, stat, memory_bytes_max)?
         } else {
             let stamp = Stamp::of(stat);
-            (Content::Disk(Arc::new(file), stamp.version), stamp)
+            (Content::Disk(Arc::new(file), stamp.version), Some(stamp))
         };
-        Ok((Self::new(content, stamp, content_type, SystemTime::now()), stamp))
+        Ok((Self::new(content, stamp.unwrap_or(Stamp::of(stat)), content_type, SystemTime::now()), stamp))
     }
 
     fn new(content: Content, stamp: Stamp, content_type: HeaderValue, now: SystemTime) -> Self {
@@ -192,11 +192,11 @@ impl Representation {
         }
     }
 
-    /// The memory it takes, in bytes; a descriptor counts as much as a mid-sized file.
-    pub(super) fn weight(&self) -> u64 {
+    /// The memory it takes, in bytes; none when it is a descriptor.
+    pub(super) fn memory_bytes(&self) -> Option<u64> {
         match &self.content {
-            Content::Memory(bytes) => bytes.len() as u64,
-            Content::Disk(..) => 64 << 10,
+            Content::Memory(bytes) => Some(bytes.len() as u64),
+            Content::Disk(..) => None,
         }
     }
 }
@@ -212,20 +212,24 @@ fn shared_fields(validators: &Validators) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// Reads a file that goes into memory. One that changes meanwhile is read again; one that has outgrown memory is served
-/// from disk.
-fn read_whole(mut file: File, stat: &Stat, memory_bytes_max: u64) -> io::Result<(Content, Stamp)> {
+/// from disk. What has another length than it tells (in /proc and /sys, say) is sent as it was read, and has no stamp.
+fn read_whole(mut file: File, stat: &Stat, memory_bytes_max: u64) -> io::Result<(Content, Option<Stamp>)> {
     let mut stamp = Stamp::of(stat);
     for _ in 0..TORN_READS_MAX {
-        let mut bytes = Vec::with_capacity(usize::try_from(stamp.version.bytes).unwrap_or(0) + 1);
+        if stamp.version.bytes > memory_bytes_max {
+            break;
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(stamp.version.bytes).unwrap_or(0).saturating_add(1));
         io::Seek::rewind(&mut file)?;
-        (&mut file).take(memory_bytes_max + 1).read_to_end(&mut bytes)?;
+        (&mut file).take(memory_bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
         let now = Stamp::of(&rustix::fs::fstat(&file)?);
-        if now == stamp && bytes.len() as u64 == stamp.version.bytes {
-            return Ok((Content::Memory(bytes.into()), stamp));
+        let read = bytes.len() as u64;
+        if now == stamp && read <= memory_bytes_max {
+            return Ok((Content::Memory(bytes.into()), (read == stamp.version.bytes).then_some(stamp)));
         }
         stamp = now;
     }
-    Ok((Content::Disk(Arc::new(file), stamp.version), stamp))
+    Ok((Content::Disk(Arc::new(file), stamp.version), Some(stamp)))
 }
 
 /// A tag that is the same wherever the content is the same, whatever the file's dates say.
@@ -233,11 +237,14 @@ fn content_etag(bytes: &[u8]) -> Vec<u8> {
     format!("\"{:032x}\"", xxh3_128(bytes)).into_bytes()
 }
 
-/// A tag of a file too large to read for it; none where its mtime can't tell one state from another.
+/// A tag of a file too large to read for it; none where its times can't tell one state from another. The time of the
+/// change itself is in it: a file that was replaced by another of the same length and mtime has another.
 fn version_etag(stamp: Stamp, now: SystemTime) -> Option<Vec<u8>> {
     let FileVersion { bytes, modified: (seconds, nanoseconds) } = stamp.version;
+    let (changed, changed_nanoseconds) = stamp.changed;
     let tells = tells_time(stamp.version, now) && stamp.is_settled(now);
-    tells.then(|| format!("\"{seconds:x}.{nanoseconds:x}-{bytes:x}\"").into_bytes())
+    let tag = || format!("\"{seconds:x}.{nanoseconds:x}-{changed:x}.{changed_nanoseconds:x}-{bytes:x}\"");
+    tells.then(|| tag().into_bytes())
 }
 
 /// None where the mtime is no time of a change, or has no form as a date.
@@ -245,10 +252,10 @@ fn last_modified(version: FileVersion, now: SystemTime) -> Option<u64> {
     if tells_time(version, now) { u64::try_from(version.modified.0).ok() } else { None }
 }
 
-/// Whether an mtime can be believed: 0 and 1 are what reproducible builds write, and nothing was changed in the future
-/// (RFC 9110 section 8.8.2.1).
+/// Whether an mtime can be believed: 0 and 1 are what reproducible builds write, nothing was changed in the future
+/// (RFC 9110 section 8.8.2.1), and in the second that has just begun there may be another change.
 fn tells_time(version: FileVersion, now: SystemTime) -> bool {
-    (2..=seconds(now)).contains(&version.modified.0)
+    (2..=seconds(now) - GRAIN.as_secs() as i64).contains(&version.modified.0)
 }
 
 fn seconds(time: SystemTime) -> i64 {

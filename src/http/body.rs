@@ -1,7 +1,9 @@
 //! What follows a head: how long a body is, and where it ends (RFC 9112 sections 6 and 7).
 
+use ::http::StatusCode;
+
 use super::headers::Fields;
-use super::request::{Version, is_token_byte};
+use super::request::{Refusal, Version, is_token_byte, malformed, refuse};
 
 /// How the end of a request's body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,31 +18,37 @@ pub(super) enum Framing {
 
 impl Framing {
     /// Reads Transfer-Encoding and Content-Length as strictly as a server must that wants to be sure where the next
-    /// request begins. An error says what is wrong.
-    pub(super) fn of(fields: Fields<'_>, version: Version) -> Result<Self, &'static str> {
+    /// request begins.
+    pub(super) fn of(fields: Fields<'_>, version: Version) -> Result<Self, Refusal> {
         let mut lengths = fields.all("content-length");
         let length = lengths.next();
         if lengths.next().is_some() {
-            return Err("more than one Content-Length");
+            return malformed("more than one Content-Length");
         }
         match (fields.has("transfer-encoding"), length) {
-            (true, Some(_)) => Err("both Content-Length and Transfer-Encoding"),
-            (true, None) if version == Version::Http10 => Err("Transfer-Encoding in HTTP/1.0"),
+            (true, Some(_)) => malformed("both Content-Length and Transfer-Encoding"),
+            (true, None) if version == Version::Http10 => malformed("Transfer-Encoding in HTTP/1.0"),
             (true, None) => chunked(fields),
-            (false, Some(length)) => {
-                let length = decimal(length).ok_or("Content-Length is not a number")?;
-                Ok(if length == 0 { Self::None } else { Self::Length(length) })
-            }
+            (false, Some(length)) => match decimal(length) {
+                Some(0) => Ok(Self::None),
+                Some(length) => Ok(Self::Length(length)),
+                None => malformed("Content-Length is not a number"),
+            },
             (false, None) => Ok(Self::None),
         }
     }
 }
 
-fn chunked(fields: Fields<'_>) -> Result<Framing, &'static str> {
-    let mut codings = fields.list("transfer-encoding");
-    match (codings.next(), codings.next()) {
-        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-        _ => Err("a Transfer-Encoding other than chunked"),
+/// Chunked has to be the last coding, and to be there once. Others before it are well-formed, but unknown here.
+fn chunked(fields: Fields<'_>) -> Result<Framing, Refusal> {
+    let codings: Vec<_> =
+        fields.list("transfer-encoding").map(|coding| coding.eq_ignore_ascii_case(b"chunked")).collect();
+    match codings[..] {
+        [true] => Ok(Framing::Chunked),
+        [ref others @ .., true] if !others.contains(&true) => {
+            refuse(StatusCode::NOT_IMPLEMENTED, "a Transfer-Encoding other than chunked")
+        }
+        _ => malformed("a Transfer-Encoding that doesn't end with chunked"),
     }
 }
 

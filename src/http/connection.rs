@@ -13,7 +13,7 @@ use log::{debug, info};
 
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::inbox::Inbox;
-use super::limits::Limits;
+use super::limits::{Limits, end_of};
 use super::log::Record;
 use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
 use super::response::Response;
@@ -136,8 +136,8 @@ impl<H: Handler> SocketHandler for Service<H> {
                 handler: &self.handler,
                 limits: &self.limits,
                 now: Instant::now(),
-                bytes_left: self.limits.turn_bytes_max,
-                requests_left: self.limits.turn_requests_max,
+                bytes_left: self.limits.turn_bytes_max.max(1),
+                requests_left: self.limits.turn_requests_max.max(1),
                 session,
                 stream,
                 buffers,
@@ -152,7 +152,9 @@ impl<H: Handler> SocketHandler for Service<H> {
         if let End::Failed(error) = &end {
             debug!("a connection failed: {error}");
         }
-        drop(session);
+        if let State::Writing(answer) = session.state {
+            answer.record.write(answer.outgoing.content_sent(), true);
+        }
     }
 
     fn service_actions(&self) {
@@ -184,7 +186,8 @@ struct Turn<'a, H> {
 
 impl<H: Handler> Turn<'_, H> {
     fn run(&mut self, wake: Wake) -> io::Result<Next> {
-        if wake == Wake::Overdue
+        let is_late = self.session.due.is_some_and(|due| due <= self.now);
+        if (wake == Wake::Overdue || is_late)
             && let Step::Over(next) = self.overdue()
         {
             return Ok(next);
@@ -248,15 +251,17 @@ impl<H: Handler> Turn<'_, H> {
         while fresh && self.session.empty_lines < EMPTY_LINES_MAX && self.buffers.inbox.unread().starts_with(b"\r\n") {
             self.session.empty_lines += 1;
             self.buffers.inbox.consume(2);
+            // An empty line begins a request, so that nobody stays for the price of a few.
+            self.session.due.get_or_insert(end_of(self.limits.head_timeout, self.now));
         }
     }
 
     fn read_head(&mut self) -> io::Result<Step> {
         if !self.buffers.inbox.is_empty() && self.session.due.is_none() {
-            self.session.due = Some(self.now + self.limits.head_timeout);
+            self.session.due = Some(end_of(self.limits.head_timeout, self.now));
         }
         let idle = self.buffers.inbox.is_empty();
-        let until = self.session.due.unwrap_or(self.now + self.limits.idle_timeout);
+        let until = self.session.due.unwrap_or(end_of(self.limits.idle_timeout, self.now));
         match self.buffers.inbox.read_from(self.stream) {
             Ok(0) => Ok(Step::Over(Next::Close)),
             Ok(_) => Ok(Step::Go),
@@ -282,6 +287,8 @@ impl<H: Handler> Turn<'_, H> {
                     answer.after = After::Close;
                 }
                 self.buffers.inbox.consume(head_length);
+                // The handler may have taken its time, and what is timed now begins after it.
+                self.now = Instant::now();
                 self.answer(answer)
             }
             Ok(Outcome::Body { reader, wanted, expects_continue }) => {
@@ -315,7 +322,7 @@ impl<H: Handler> Turn<'_, H> {
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {
-            record: Record::new(head_bytes, response.status(), self.now),
+            record: Record::new(self.stream.peer(), head_bytes, response.status(), self.now),
             response,
             asked: Asked::new(&head.request.method, head.request.version, stay),
             after: if stay { After::Stay } else { After::Linger },
@@ -328,7 +335,7 @@ impl<H: Handler> Turn<'_, H> {
         if expects_continue && self.buffers.inbox.is_empty() {
             self.ask_for_body()?;
         }
-        self.session.due = Some(self.now + self.limits.body_timeout);
+        self.session.due = Some(end_of(self.limits.body_timeout, self.now));
         self.session.state = State::Body(Box::new(awaited));
         Ok(Step::Go)
     }
@@ -355,7 +362,10 @@ impl<H: Handler> Turn<'_, H> {
         self.session.state = State::Body(awaited);
         match read {
             Ok(0) => Ok(Step::Over(Next::Close)),
-            Ok(_) => Ok(Step::Go),
+            Ok(read) => {
+                self.bytes_left = self.bytes_left.saturating_sub(read as u64);
+                Ok(if self.bytes_left == 0 { Step::Over(Next::Again) } else { Step::Go })
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Ok(Step::Over(Next::Wait(Interest::Read, self.session.due.unwrap_or(self.now))))
             }
@@ -366,7 +376,10 @@ impl<H: Handler> Turn<'_, H> {
     fn body_is_complete(&mut self, awaited: &Awaited) -> io::Result<Step> {
         self.session.due = None;
         match self.read(&awaited.head, Some(&awaited.content)) {
-            Ok(Outcome::Answer(answer)) => self.answer(answer),
+            Ok(Outcome::Answer(answer)) => {
+                self.now = Instant::now();
+                self.answer(answer)
+            }
             // The head was read before, so neither can be.
             Ok(Outcome::Body { .. }) => Ok(Step::Over(Next::Close)),
             Err(refusal) => {
@@ -389,7 +402,7 @@ impl<H: Handler> Turn<'_, H> {
         let Refusal { status, reason } = refusal;
         info!("{}: refused with {}: {reason}", self.stream.peer(), status.as_u16());
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
-        let record = Record::new(head, status, self.now);
+        let record = Record::new(self.stream.peer(), head, status, self.now);
         self.buffers.inbox.clear();
         self.session.scan = HeadScan::default();
         self.session.due = None;
@@ -413,7 +426,7 @@ impl<H: Handler> Turn<'_, H> {
     fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
         match answer.outgoing.write(self.stream, &mut self.bytes_left, self.now, self.limits) {
             Ok(Progress::Done) => {
-                answer.record.write(self.stream.peer(), answer.outgoing.content_sent(), false);
+                answer.record.write(answer.outgoing.content_sent(), false);
                 self.buffers.outbox = answer.outgoing.into_buffer();
                 Ok(self.after(answer.after))
             }
@@ -426,9 +439,8 @@ impl<H: Handler> Turn<'_, H> {
                 Ok(Step::Over(Next::Again))
             }
             Err(error) => {
-                let peer = self.stream.peer();
-                info!("{peer}: a response was cut: {error}");
-                answer.record.write(peer, answer.outgoing.content_sent(), true);
+                info!("{}: a response was cut: {error}", self.stream.peer());
+                answer.record.write(answer.outgoing.content_sent(), true);
                 Err(error)
             }
         }
@@ -439,14 +451,14 @@ impl<H: Handler> Turn<'_, H> {
             // What was read is used up, and the next request is hardly there yet: asking would be a call in vain. Not so
             // when the server stops: what has not come by then is not waited for, and nobody says so a second time.
             After::Stay if self.buffers.inbox.is_empty() && !self.stream.is_stopping() => {
-                Step::Over(Next::Wait(Interest::Read, self.now + self.limits.idle_timeout))
+                Step::Over(Next::Wait(Interest::Read, end_of(self.limits.idle_timeout, self.now)))
             }
             After::Stay => Step::Go,
             After::Close => Step::Over(Next::Close),
             After::Linger if self.stream.shut_down_writing().is_err() => Step::Over(Next::Close),
             After::Linger => {
                 self.buffers.inbox.clear();
-                let until = self.now + self.limits.linger_timeout;
+                let until = end_of(self.limits.linger_timeout, self.now);
                 self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
                 Step::Go
             }

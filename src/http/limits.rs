@@ -1,6 +1,6 @@
 //! Every limit of this layer, in one place.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What one connection may ask, hold and take. Sizes are bytes; times run from the start of what they bound, and bytes
 /// that trickle in do not extend them.
@@ -36,6 +36,13 @@ pub struct Limits {
     /// The bytes read and thrown away in that time. Default: 256 KiB.
     pub linger_bytes_max: u64,
 }
+
+/// The end of a time that begins now; a time that never ends is cut to a year.
+pub(super) fn end_of(timeout: Duration, now: Instant) -> Instant {
+    now.checked_add(timeout.min(YEAR)).unwrap_or(now)
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The largest `fields_max`.
 pub const FIELDS_CEILING: usize = 256;

@@ -18,6 +18,7 @@ pub(super) struct Record(Option<Box<Known>>);
 
 #[derive(Debug)]
 struct Known {
+    peer: String,
     request_line: String,
     status: StatusCode,
     began: Instant,
@@ -25,19 +26,19 @@ struct Known {
 
 impl Record {
     /// `head` begins with the request line.
-    pub(super) fn new(head: &[u8], status: StatusCode, began: Instant) -> Self {
+    pub(super) fn new(peer: &Peer, head: &[u8], status: StatusCode, began: Instant) -> Self {
         if !log_enabled!(target: "access", Level::Info) {
             return Self(None);
         }
         let end = head.iter().position(|byte| b"\r\n".contains(byte)).unwrap_or(head.len());
         let request_line = Escaped(&head[..end]).to_string();
-        Self(Some(Box::new(Known { request_line, status, began })))
+        Self(Some(Box::new(Known { peer: peer.to_string(), request_line, status, began })))
     }
 
     /// Writes the line, once the answer is out, or is cut.
-    pub(super) fn write(self, peer: &Peer, bytes: u64, cut: bool) {
+    pub(super) fn write(self, bytes: u64, cut: bool) {
         let Some(known) = self.0 else { return };
-        let Known { request_line, status, began } = *known;
+        let Known { peer, request_line, status, began } = *known;
         let time = began.elapsed().as_secs_f64() * 1e3;
         let cut = if cut { " cut" } else { "" };
         info!(target: "access", "{peer} \"{request_line}\" {} {bytes} {time:.3}ms{cut}", status.as_u16());

@@ -54,7 +54,7 @@ impl Response {
         Self::new(status).html(page)
     }
 
-    /// Adds a field.
+    /// Adds a field; a head that was made ahead stays as it is.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         if let Head::Fields { fields, .. } = &mut self.head {

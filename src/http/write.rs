@@ -7,7 +7,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 
 use super::date;
-use super::limits::Limits;
+use super::limits::{Limits, end_of};
 use super::request::Version;
 use super::response::{Body, Head, Response};
 use crate::socketserver::Stream;
@@ -127,7 +127,8 @@ impl Outgoing {
         }
         put_rest_of_head(&mut buffer, asked);
         let head_bytes = buffer.len();
-        let body = if asked.head_only { Body::Empty } else { response.body };
+        let has_content = !asked.head_only && may_have_content(response.status());
+        let body = if has_content { response.body } else { Body::Empty };
         let (body, later) = match body {
             Body::Bytes(content) if content.len() <= COPY_BYTES_MAX => {
                 buffer.extend_from_slice(&content);
@@ -139,7 +140,7 @@ impl Outgoing {
             }
             other => (other, Vec::new()),
         };
-        let window = Window { ends: now + limits.write_timeout, sent: 0 };
+        let window = Window { ends: end_of(limits.write_timeout, now), sent: 0 };
         Self { bytes: buffer, bytes_sent: 0, body, body_sent: 0, later, total_sent: 0, head_bytes, window }
     }
 
@@ -222,8 +223,12 @@ impl Outgoing {
 }
 
 fn content_length(status: StatusCode, body: &Body) -> Option<u64> {
-    let may_have_content = !status.is_informational() && !matches!(status.as_u16(), 204 | 304);
-    may_have_content.then(|| body.len())
+    may_have_content(status).then(|| body.len())
+}
+
+/// RFC 9110 section 6.4.1; what a handler gives all the same would be taken for the next response.
+fn may_have_content(status: StatusCode) -> bool {
+    !status.is_informational() && !matches!(status.as_u16(), 204 | 304)
 }
 
 /// Date (RFC 9110 section 6.6.1), Connection where it differs from the version's default, and the empty line.
@@ -254,11 +259,12 @@ impl Window {
         if self.sent < rate_bytes(limits.write_rate_min, limits.write_timeout) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes the response too slowly"));
         }
-        *self = Self { ends: now + limits.write_timeout, sent: 0 };
+        *self = Self { ends: end_of(limits.write_timeout, now), sent: 0 };
         Ok(())
     }
 }
 
 fn rate_bytes(rate: u64, time: Duration) -> u64 {
-    rate.saturating_mul(time.as_secs()).max(1)
+    let bytes = u128::from(rate) * time.as_millis() / 1_000;
+    u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
 }

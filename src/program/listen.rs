@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use log::warn;
 use rustix::io::Errno;
@@ -20,21 +20,24 @@ const COMMON_PORT_TRIES: usize = 16;
 pub(crate) struct Error {
     address: String,
     error: io::Error,
+    /// It is the port that others share, so that another one may do.
+    is_common_port: bool,
 }
 
 impl Error {
     fn new(address: impl fmt::Display, error: io::Error) -> Self {
-        Self { address: address.to_string(), error }
+        Self { address: address.to_string(), error, is_common_port: false }
     }
 
+    /// Another port may help.
     fn is_taken(&self) -> bool {
-        self.error.kind() == ErrorKind::AddrInUse
+        self.is_common_port && self.error.kind() == ErrorKind::AddrInUse
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
+        let Self { address, error, .. } = self;
         match error.kind() {
             ErrorKind::AddrInUse => {
                 write!(f, "{address}: the port is taken; choose another with --port, or 0 for any that is free")
@@ -89,8 +92,10 @@ fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
     let mut unsupported = None;
     let mut port_given = None;
     for &address in &addresses {
-        let free_port = if address.port() == 0 { port_given.unwrap_or(0) } else { address.port() };
-        let address = SocketAddr::new(address.ip(), free_port);
+        let mut address = address;
+        if address.port() == 0 {
+            address.set_port(port_given.unwrap_or(0));
+        }
         match Listener::tcp(address, &options(config, &addresses, address)) {
             Ok(listener) => {
                 let local = listener.local_address().map_err(|error| Error::new(address, error))?;
@@ -99,7 +104,10 @@ fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
             }
             // A machine without IPv6 serves on what it has.
             Err(error) if address.is_ipv6() && is_unsupported(&error) => unsupported = Some(Error::new(address, error)),
-            Err(error) => return Err(Error::new(address, error)),
+            Err(error) => {
+                let is_common_port = port == 0 || address.port() == port;
+                return Err(Error { is_common_port, ..Error::new(address, error) });
+            }
         }
     }
     match unsupported {
@@ -112,12 +120,10 @@ fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
     }
 }
 
-/// Where `[::]` and `0.0.0.0` are both asked for on one port, each takes its own kind.
+/// `[::]` takes IPv4 connections too, unless some IPv4 address is asked for by itself.
 fn options(config: &Config, addresses: &[SocketAddr], address: SocketAddr) -> SocketOptions {
     let mut options = config.sockets.clone();
-    let all_of_v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
-    let v4_is_asked = addresses.iter().any(|other| other.ip() == all_of_v4.ip());
-    options.v6_only = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && v4_is_asked;
+    options.v6_only = address.is_ipv6() && address.ip().is_unspecified() && addresses.iter().any(SocketAddr::is_ipv4);
     options
 }
 
@@ -126,7 +132,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| without_v6.contains(&errno))
 }
 
-/// All addresses of all names, each once.
+/// All addresses of all names, each once, and none that another one covers.
 fn resolve(binds: &[Bind], port: u16) -> Result<Vec<SocketAddr>, Error> {
     let mut addresses = Vec::new();
     for bind in binds {
@@ -137,5 +143,10 @@ fn resolve(binds: &[Bind], port: u16) -> Result<Vec<SocketAddr>, Error> {
             }
         }
     }
+    let all: Vec<SocketAddr> = addresses.iter().copied().filter(|address| address.ip().is_unspecified()).collect();
+    let covers = |all: &SocketAddr, one: &SocketAddr| {
+        all.is_ipv4() == one.is_ipv4() && all.port() == one.port() && !one.ip().is_unspecified()
+    };
+    addresses.retain(|address| !all.iter().any(|all| covers(all, address)));
     Ok(addresses)
 }

@@ -20,7 +20,7 @@ use salver::cli::Args;
 use salver::config;
 use salver::files::Files;
 use salver::http::Service;
-use salver::socketserver::Server;
+use salver::socketserver::{Server, descriptors_reserved};
 
 /// Why the program ends before it was asked to, in one line that doesn't start with its name.
 #[derive(Debug)]
@@ -63,7 +63,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     config.notes.iter().for_each(|note| warn!("{note}"));
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     let text = banner::text(&config, &listeners);
-    let service = Service::new(Files::new(config.files), config.limits);
+    let mut files = config.files;
+    files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
+    let service = Service::new(Files::new(files), config.limits);
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;

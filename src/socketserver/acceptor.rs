@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::handler::Handler;
 use super::listener::Listener;
-use super::parking::{Connection, SlotId};
+use super::parking::Connection;
 use super::pool::Pool;
 
 /// How long it stands back when the system has run out of something.
@@ -33,11 +33,12 @@ enum Rest {
 
 /// Accepts until the pool stops; then serves what the backlog holds, and closes the listener.
 pub(super) fn accept_forever<H: Handler>(listener: Listener, pool: &Arc<Pool<H>>) {
-    let mut reserved = None;
     let mut complaint = Complaint { last: None };
     while !pool.stop.is_requested() {
-        match accept_all(&listener, pool, &mut reserved) {
-            Rest::Empty => wait(&[listener.as_fd(), pool.stop.as_fd()], None),
+        wait(&[listener.as_fd(), pool.stop.as_fd()], None);
+        match accept_all(&listener, pool) {
+            Rest::Empty => {}
+            Rest::Full if !is_ready(&listener) => {}
             Rest::Full => {
                 complaint.say("connections_max is reached; new connections wait in the backlog", None);
                 wait_for_vacancy(pool);
@@ -48,22 +49,20 @@ pub(super) fn accept_forever<H: Handler>(listener: Listener, pool: &Arc<Pool<H>>
             }
         }
     }
-    accept_all(&listener, pool, &mut reserved);
-    if let Some(id) = reserved {
-        pool.lot.vacate(id, None);
-    }
+    accept_all(&listener, pool);
 }
 
-fn accept_all<H: Handler>(listener: &Listener, pool: &Arc<Pool<H>>, reserved: &mut Option<SlotId>) -> Rest {
+/// Takes every connection that is ready, each after a slot for it.
+fn accept_all<H: Handler>(listener: &Listener, pool: &Arc<Pool<H>>) -> Rest {
     loop {
-        let Some(id) = reserved.take().or_else(|| pool.lot.reserve()) else { return Rest::Full };
+        let Some(id) = pool.lot.reserve() else { return Rest::Full };
         match listener.accept(&pool.stop) {
             Ok(stream) => {
                 pool.lot.admit(id, Connection::new(stream));
                 pool.queue(id);
             }
             Err(error) => {
-                *reserved = Some(id);
+                pool.give_back(id);
                 match error.kind() {
                     io::ErrorKind::WouldBlock => return Rest::Empty,
                     _ if concerns_one_connection(&error) => {}
@@ -72,6 +71,10 @@ fn accept_all<H: Handler>(listener: &Listener, pool: &Arc<Pool<H>>, reserved: &m
             }
         }
     }
+}
+
+fn is_ready(listener: &Listener) -> bool {
+    wait(&[listener.as_fd()], Some(Duration::ZERO))
 }
 
 /// Errors that accept(2) passes on from a connection that broke before it was taken.
@@ -96,16 +99,19 @@ fn wait_for_vacancy<H: Handler>(pool: &Arc<Pool<H>>) {
     pool.vacancy.silence();
     pool.vacancy_wanted.store(true, Ordering::SeqCst);
     match pool.lot.reserve() {
-        Some(id) => pool.lot.vacate(id, None),
-        None => wait(&[pool.vacancy.as_fd(), pool.stop.as_fd()], Some(Duration::from_secs(1))),
+        Some(id) => pool.give_back(id),
+        None => {
+            wait(&[pool.vacancy.as_fd(), pool.stop.as_fd()], Some(Duration::from_secs(1)));
+        }
     }
 }
 
-fn wait(sources: &[BorrowedFd<'_>], timeout: Option<Duration>) {
+/// Waits until one of these is readable; false when none is.
+fn wait(sources: &[BorrowedFd<'_>], timeout: Option<Duration>) -> bool {
     let mut sources: Vec<_> = sources.iter().map(|source| PollFd::from_borrowed_fd(*source, PollFlags::IN)).collect();
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     // An error of poll(2) here is a signal or want of memory: trying again is all there is to do.
-    let _ = poll(&mut sources, timeout.as_ref());
+    poll(&mut sources, timeout.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
 /// Keeps a lasting trouble from filling the log.

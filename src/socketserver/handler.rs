@@ -33,7 +33,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Goes on with a connection, and says what it waits for next. An error ends the connection.
     fn handle(&self, session: &mut Self::Session, stream: &mut Stream, wake: Wake) -> io::Result<Next>;
 
-    /// Sees a session off, whatever ended it.
+    /// Sees a session off, whatever ended it; but for one whose `handle` is still running when the time to stop is over.
     fn finish(&self, session: Self::Session, end: End) {
         let _ = (session, end);
     }

@@ -25,7 +25,9 @@ pub use blocking::blocking;
 pub use crew::slow;
 pub use handler::{Address, Conn, End, Handler, Interest, Next, Peer, Wake, Waker};
 pub use listener::Listener;
-pub use options::{CONNECTIONS_CEILING, DESCRIPTORS_RESERVED, Options, SocketOptions, connections_allowed};
+pub use options::{
+    CONNECTIONS_CEILING, DESCRIPTORS_RESERVED, Options, SocketOptions, connections_allowed, descriptors_reserved,
+};
 pub use server::Server;
 pub use stop::Stopper;
 pub use stream::Stream;

@@ -40,10 +40,19 @@ impl Default for Options {
 /// The connections that this process's descriptor limit leaves room for. Raise the soft limit first.
 #[must_use]
 pub fn connections_allowed() -> usize {
+    (descriptor_limit() - descriptors_reserved()).clamp(1, CONNECTIONS_CEILING)
+}
+
+/// The descriptors that [`connections_allowed`] leaves for everything else: [`DESCRIPTORS_RESERVED`], or half of a limit
+/// that is low.
+#[must_use]
+pub fn descriptors_reserved() -> usize {
+    DESCRIPTORS_RESERVED.min(descriptor_limit() / 2)
+}
+
+fn descriptor_limit() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let reserved = DESCRIPTORS_RESERVED.min(limit / 2);
-    (limit - reserved).clamp(1, CONNECTIONS_CEILING)
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Options of a listening socket and of the connections it accepts.

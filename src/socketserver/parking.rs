@@ -7,10 +7,11 @@
 use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::handler::{Interest, Wake};
-use super::poller::{Events, Poller};
+use super::poller::Poller;
+use super::stop::Stop;
 use super::stream::Stream;
 
 /// The number of a slot.
@@ -144,11 +145,13 @@ impl<S> ParkingLot<S> {
         mut connection: Box<Connection<S>>,
         interest: Interest,
         deadline: Instant,
-        stopping: bool,
+        stop: &Stop,
     ) -> Parking<S> {
         let slot = self.slot(id);
         let mut state = lock(&slot.state);
-        if let Some(wake) = state.news(stopping) {
+        // Looked at under the lock: whoever tells the parked of a stop comes either before, and this sees it, or after,
+        // and finds the connection parked.
+        if let Some(wake) = state.news(stop.is_requested()) {
             state.place = Place::Queued(connection, wake);
             return Parking::Requeue;
         }
@@ -166,11 +169,6 @@ impl<S> ParkingLot<S> {
                 Parking::Failed(connection, error)
             }
         }
-    }
-
-    /// Waits for parked connections to become ready, and gives each slot that has to be queued.
-    pub(super) fn wait(&self, events: &mut Events, timeout: Duration) -> std::io::Result<()> {
-        self.poller.wait(events, timeout)
     }
 
     /// The slot of an event, if the connection still waits for it; it has to be queued.
@@ -310,17 +308,17 @@ fn key(id: SlotId, arming: u32) -> u64 {
 }
 
 /// Nothing under these locks panics, so a poisoned one holds what it should.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socketserver::stop::Stop;
     use crate::socketserver::{Address, Peer};
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
+    use std::time::Duration;
 
     /// A lot with one connection in a worker's hands, and the other end of it.
     fn lot() -> (ParkingLot<()>, SlotId, Box<Connection<()>>, TcpStream) {
@@ -337,7 +335,7 @@ mod tests {
     }
 
     fn park(lot: &ParkingLot<()>, id: SlotId, connection: Box<Connection<()>>) {
-        let parking = lot.park(id, connection, Interest::Read, Instant::now(), false);
+        let parking = lot.park(id, connection, Interest::Read, Instant::now(), &Stop::new().unwrap());
         assert!(matches!(parking, Parking::Done));
     }
 

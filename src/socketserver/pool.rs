@@ -15,7 +15,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -25,7 +25,7 @@ use super::alarm::Alarm;
 use super::crew::Crew;
 use super::handler::{Call, Conn, End, Handler, Next, Wake, Waker};
 use super::options::Options;
-use super::parking::{Connection, Parking, ParkingLot, SlotId};
+use super::parking::{Connection, Parking, ParkingLot, SlotId, lock};
 use super::poller::{Events, Poller};
 use super::stop::Stop;
 
@@ -169,7 +169,7 @@ impl<H: Handler> Pool<H> {
         let turn = catch_unwind(AssertUnwindSafe(|| self.turn(id, &mut connection, wake, tenancy)));
         match turn {
             Ok(Ok(Next::Wait(interest, deadline))) => {
-                match self.lot.park(id, connection, interest, deadline, self.stop.is_requested()) {
+                match self.lot.park(id, connection, interest, deadline, &self.stop) {
                     Parking::Done => {}
                     Parking::Requeue => self.queue(id),
                     Parking::Failed(connection, error) => self.end(id, connection, End::Failed(error)),
@@ -220,6 +220,12 @@ impl<H: Handler> Pool<H> {
         self.say_vacant();
     }
 
+    /// Takes back a slot that got no connection.
+    pub(super) fn give_back(&self, id: SlotId) {
+        self.lot.vacate(id, None);
+        self.say_vacant();
+    }
+
     /// Says to an acceptor that waits for a slot, and to a stopping server, that one is free.
     fn say_vacant(&self) {
         if self.vacancy_wanted.swap(false, Ordering::SeqCst) {
@@ -244,7 +250,7 @@ impl<H: Handler> Pool<H> {
         // Only the one watcher ever locks it.
         let mut scan_due = lock(&self.scan_due);
         let timeout = scan_due.saturating_duration_since(Instant::now()).min(SCAN_INTERVAL);
-        let waited = self.lot.wait(events, self.queue.declare_watching(timeout));
+        let waited = self.lot.poller().wait(events, self.queue.declare_watching(timeout));
         self.queue.end_watching();
         waited?;
         ready.extend(events.keys().filter_map(|key| self.lot.ready(key)));
@@ -366,10 +372,6 @@ impl Queue {
             poller.wake();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -63,7 +64,11 @@ impl<H: Handler> Server<H> {
     /// When the pool or its threads can't be started.
     pub fn serve_forever(self) -> io::Result<()> {
         let pool = Pool::new(self.handler, &self.options, Arc::clone(&self.stop))?;
-        pool.start(self.options.workers)?;
+        if let Err(error) = pool.start(self.options.workers) {
+            self.stop.request();
+            pool.wind_down(Duration::ZERO);
+            return Err(error);
+        }
         let acceptors = self.listeners.into_iter().map(|listener| {
             let pool = Arc::clone(&pool);
             thread::Builder::new().name("acceptor".to_owned()).spawn(move || accept_forever(listener, &pool))
