@@ -452,6 +452,25 @@ fn connections_beyond_the_limit_wait_for_a_place() {
     }
 }
 
+/// A place that one listener keeps for what may come is a place that another one lacks.
+#[test]
+fn idle_listeners_take_no_place() {
+    let mut options = Options::default();
+    options.connections_max = 1;
+    let listen = || Listener::tcp(([127, 0, 0, 1], 0).into(), &SocketOptions::default()).unwrap();
+    let server = Server::new(vec![listen(), listen()], echo_handler(), options).unwrap();
+    let addresses: Vec<_> = server.local_addrs().unwrap().iter().map(|address| address.as_inet().unwrap()).collect();
+    let stopper = server.stopper();
+    let thread = thread::spawn(|| server.serve_forever());
+    for address in addresses.iter().cycle().take(20) {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(ask(&mut client, b"."), b".");
+    }
+    stopper.shutdown();
+    thread.join().unwrap().unwrap();
+}
+
 /// A chat room: what one says, all hear.
 #[derive(Default)]
 struct Chat {

@@ -266,3 +266,74 @@ fn seconds(time: SystemTime) -> i64 {
 fn ascii_value(value: String) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn stamp(modified: i64, changed: i64) -> Stamp {
+        let version = FileVersion { bytes: 1 << 20, modified: (modified, 0) };
+        Stamp { device: 1, inode: 1, version, changed: (changed, 0) }
+    }
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(NOW as u64)
+    }
+
+    #[test]
+    fn an_mtime_that_tells_nothing_is_not_told() {
+        for (modified, told) in [
+            (NOW - 2, true),
+            (2, true),
+            (NOW - 1, false),
+            (NOW, false),
+            (NOW + 1, false),
+            (1, false),
+            (0, false),
+            (-1, false),
+        ] {
+            let stamp = stamp(modified, 100);
+            assert_eq!(last_modified(stamp.version, now()).is_some(), told, "{modified}");
+            assert_eq!(version_etag(stamp, now()).is_some(), told, "{modified}");
+        }
+    }
+
+    #[test]
+    fn another_file_of_the_same_length_and_mtime_has_another_tag() {
+        assert_ne!(version_etag(stamp(100, 100), now()), version_etag(stamp(100, 101), now()));
+        assert_eq!(version_etag(stamp(100, NOW - 1), now()), None, "there may be another change in this second");
+    }
+
+    #[test]
+    fn stamps_are_settled_when_no_change_can_hide_in_them() {
+        for (modified, changed, settled) in [
+            (100, 100, true),
+            (100, NOW - 2, true),
+            (100, NOW - 1, false),
+            (NOW - 1, NOW - 2, false),
+            // An mtime in the future says nothing; the time of the change does.
+            (NOW + 100, 100, true),
+            (NOW + 100, NOW, false),
+            // The clock was set back: nothing can be said.
+            (100, NOW + 100, false),
+        ] {
+            assert_eq!(stamp(modified, changed).is_settled(now()), settled, "{modified} {changed}");
+        }
+    }
+
+    /// Memory for what a file grew to while it was read would be the end of the server.
+    #[test]
+    fn a_file_that_outgrows_memory_while_it_is_read_is_served_from_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("growing");
+        std::fs::write(&path, "small").unwrap();
+        let file = File::open(&path).unwrap();
+        let stat = rustix::fs::fstat(&file).unwrap();
+        let huge = 1 << 42;
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(huge).unwrap();
+        let (representation, _) = Representation::of(file, &stat, NO_CACHE, 100 << 10).unwrap();
+        assert_eq!((representation.memory_bytes(), representation.length), (None, huge));
+    }
+}

@@ -265,6 +265,47 @@ impl Window {
 }
 
 fn rate_bytes(rate: u64, time: Duration) -> u64 {
-    let bytes = u128::from(rate) * time.as_millis() / 1_000;
+    let bytes = u128::from(rate).saturating_mul(time.as_millis()) / 1_000;
     u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a response is on the wire, but for Date.
+    fn written(response: Response, keep_alive: bool) -> String {
+        let asked = Asked::new(&Method::GET, Version::Http11, keep_alive);
+        let outgoing = Outgoing::new(response, asked, Vec::new(), Instant::now(), &Limits::default());
+        assert!(matches!(outgoing.body, Body::Empty), "a small body stands behind its head");
+        let text = String::from_utf8(outgoing.bytes).unwrap();
+        let lines: Vec<&str> = text.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect();
+        lines.concat()
+    }
+
+    #[test]
+    fn a_response_is_its_head_and_its_body() {
+        let page = Response::new(StatusCode::OK).html("hi");
+        let expected = "HTTP/1.1 200 OK\r\nServer: salver\r\nContent-Type: text/html; charset=utf-8\r\n\
+                        Content-Length: 2\r\nConnection: close\r\n\r\nhi";
+        assert_eq!(written(page, false), expected);
+        let empty = "HTTP/1.1 404 Not Found\r\nServer: salver\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(written(Response::new(StatusCode::NOT_FOUND), true), empty);
+    }
+
+    /// It would be taken for the next response.
+    #[test]
+    fn a_body_where_none_may_be_is_not_written() {
+        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+            let text = written(Response::new(status).html("HTTP/1.1 200 OK\r\n\r\n"), true);
+            assert!(text.ends_with("\r\n\r\n") && !text.contains("200 OK") && !text.contains("Length"), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_count_fractions_of_a_second() {
+        assert_eq!(rate_bytes(1_000, Duration::from_millis(1_500)), 1_500);
+        assert_eq!(rate_bytes(256, Duration::from_millis(1)), 1);
+        assert_eq!(rate_bytes(u64::MAX, Duration::MAX), u64::MAX);
+    }
 }

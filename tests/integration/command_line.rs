@@ -65,6 +65,8 @@ fn ipv6_stands_in_brackets() {
     let server = Salver::start(&site, &["--bind", "::1"]);
     assert!(server.line.contains(" at http://[::1]:"), "{}", server.line);
     assert_eq!(server.get("/", "").text(), "home");
+    let mixed = Salver::start(&site, &["--bind", "::", "--bind", "127.0.0.1", "--bind", "127.0.0.1"]);
+    assert_eq!(mixed.get("/", "").text(), "home");
     let both = Salver::start(&site, &["--bind", "::", "--bind", "0.0.0.0"]);
     assert_eq!(both.get("/", "").text(), "home");
 }

@@ -938,6 +938,43 @@ fn a_failing_disk_is_a_500_that_leaks_nothing() {
     }
 }
 
+/// Files of the kernel say that they are empty, or as long as a page.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_is_longer_than_it_says_is_sent_as_it_is() {
+    let site = Site::new();
+    let server = Salver::run(salver(site.path()).args(["--port", "0", "/proc/sys/kernel"]));
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.send(get("/ostype", ""));
+        assert_eq!(client.reply().text(), fs::read_to_string("/proc/sys/kernel/ostype").unwrap());
+    }
+}
+
+/// Descriptors that are only kept ready make way for what is asked for.
+#[test]
+fn many_large_files_do_not_use_up_the_descriptors() {
+    let site = Site::with(&[("small.txt", "small")]);
+    (0..100).for_each(|number| site.write(&format!("{number}.bin"), vec![number; 110_000]));
+    let serving = serving(&site);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(serving.get_program()).args(serving.get_args());
+    let server = Salver::run(command.current_dir(site.path()).env_remove("PORT"));
+    let mut client = server.connect();
+    // Not kept while they are young, so they are asked for again until they are not.
+    let settled = Instant::now() + std::time::Duration::from_secs(3);
+    loop {
+        for number in 0..100 {
+            client.send(get(&format!("/{number}.bin"), ""));
+            assert_eq!(client.reply().body.first(), Some(&number));
+        }
+        if Instant::now() > settled {
+            break;
+        }
+    }
+    check(&server, "/small.txt", 200, "small");
+}
+
 #[test]
 fn a_server_short_of_descriptors_serves_on() {
     let site = Site::with(&[("a.txt", "a")]);

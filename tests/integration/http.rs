@@ -536,6 +536,15 @@ fn a_silent_connection_is_closed_in_silence() {
 }
 
 #[test]
+fn empty_lines_buy_no_time() {
+    let site = Site::with(HELLO);
+    let server = Salver::set(&site, &[("idle_timeout_s", "3600"), ("head_timeout_s", "0.2")]);
+    let mut client = server.connect();
+    client.send("\r\n");
+    client.expect_end();
+}
+
+#[test]
 fn no_bytes_make_it_panic() {
     let site = Site::with(HELLO);
     let server = Salver::serve(&site);

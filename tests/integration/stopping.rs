@@ -114,7 +114,9 @@ fn stop_timeout_bounds_what_is_under_way() {
     let mut server = Salver::set(&site, &[("stop_timeout_s", "0.2")]);
     let mut client = stuck(&server);
     assert_eq!(server.stop().code(), Some(0));
-    server.wait_for_log("did not finish");
+    let log = server.wait_for_log("did not finish");
+    let cut = log.lines().filter(|line| line.contains("\"GET /large HTTP/1.1\" 200 ") && line.ends_with("ms cut"));
+    assert_eq!(cut.count(), 1, "{log}");
     assert!(client.rest().len() < LARGE);
 }
 
