@@ -90,8 +90,9 @@ impl Root {
         #[cfg(target_os = "linux")]
         if !self.walks.load(Ordering::Relaxed) {
             match open_beneath(root, path, flags) {
+                Err(Errno::NOSYS) => self.walks.store(true, Ordering::Relaxed),
                 // A sandbox that doesn't know the call may say EPERM; a file is refused with EACCES.
-                Err(Errno::NOSYS | Errno::PERM) => self.walks.store(true, Ordering::Relaxed),
+                Err(Errno::PERM) => {}
                 opened => return opened,
             }
         }
