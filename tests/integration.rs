@@ -7,7 +7,9 @@ mod integration {
     mod command_line;
     mod files;
     mod http;
+    mod preconditions;
     mod ranges;
     mod stopping;
     mod transfers;
+    mod validators;
 }

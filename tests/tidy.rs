@@ -12,11 +12,12 @@ const LAYERS: [(&str, &[&str]); 3] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "src/files/target.rs",
     "src/files/conditional.rs",
     "src/files/range.rs",
     "src/files/mime.rs",
+    "src/files/validators.rs",
     "src/http/body.rs",
     "src/http/headers.rs",
     "src/http/request.rs",

@@ -36,6 +36,8 @@ pub(super) static KEYS: &[Key] = &[
     number("write_rate_bytes_min", 0..=GIB, |config| &mut config.limits.write_rate_min),
     number("turn_bytes_max", 4_096..=GIB, |config| &mut config.limits.turn_bytes_max),
     number("turn_requests_max", 1..=65_536, |config| &mut config.limits.turn_requests_max),
+    key("etag", |config| &mut config.files.etag),
+    number("etag_content_bytes_max", 0..=GIB, |config| &mut config.files.etag_content_bytes_max),
     number("ranges_max", 0..=1_024, |config| &mut config.files.ranges_max),
     key("linger_timeout_s", |config| &mut config.limits.linger_timeout),
     number("linger_bytes_max", 0..=GIB, |config| &mut config.limits.linger_bytes_max),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::setting::Setting;
+use crate::files::EtagSource;
 
 /// No time limit is longer than a day.
 const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
@@ -54,6 +55,13 @@ impl Value<'_> {
         match self {
             Self::Text(text) => Some(Path::new(text)),
             Self::Toml(value) => value.as_str().map(Path::new),
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => text.to_str(),
+            Self::Toml(value) => value.as_str(),
         }
     }
 
@@ -129,6 +137,19 @@ impl Field for PathBuf {
 
     fn toml(&self) -> String {
         quoted(&self.to_string_lossy())
+    }
+}
+
+impl Field for EtagSource {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let named = setting.value.text().and_then(|text| Self::NAMES.into_iter().find(|(name, _)| *name == text));
+        (_, *self) =
+            named.ok_or_else(|| format!("expected {}", Self::NAMES.map(|(name, _)| quoted(name)).join(" or ")))?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        Self::NAMES.into_iter().find(|(_, source)| source == self).map_or_else(String::new, |(name, _)| quoted(name))
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
-use super::representation::{Representation, Witness};
+use super::representation::Representation;
+use super::stamp::Witness;
 
 /// What an entry costs beside its content: key, heads, paths, and the cache's own.
 const OVERHEAD_BYTES: u64 = 1 << 10;

@@ -1,17 +1,9 @@
 //! Preconditions (RFC 9110 section 13). Pure.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use crate::http::{Fields, parse_date};
-
-/// What identifies a state of a representation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Validators {
-    /// A strong entity tag, with its quotes.
-    pub(super) etag: Option<Vec<u8>>,
-    /// Seconds since 1970.
-    pub(super) last_modified: Option<u64>,
-}
+use super::validators::Validators;
+use crate::http::{Fields, parse_date, since_1970};
 
 /// What the preconditions of a request come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +17,12 @@ pub(super) enum Outcome {
 }
 
 /// Evaluates the preconditions of a GET or HEAD in the order of RFC 9110 section 13.2.2; If-Range comes with the range.
-pub(super) fn evaluate(fields: Fields<'_>, validators: &Validators) -> Outcome {
+pub(super) fn evaluate(fields: Fields<'_>, validators: &Validators, now: SystemTime) -> Outcome {
     if fields.has("if-match") {
         if !matches_any(fields, "if-match", validators, strong_match) {
             return Outcome::Failed;
         }
-    } else if let Some(since) = date_field(fields, "if-unmodified-since")
+    } else if let Some(since) = date_field(fields, "if-unmodified-since", now)
         && validators.last_modified.is_some_and(|modified| modified > since)
     {
         return Outcome::Failed;
@@ -39,7 +31,7 @@ pub(super) fn evaluate(fields: Fields<'_>, validators: &Validators) -> Outcome {
         if matches_any(fields, "if-none-match", validators, weak_match) {
             return Outcome::NotModified;
         }
-    } else if let Some(since) = date_field(fields, "if-modified-since")
+    } else if let Some(since) = date_field(fields, "if-modified-since", now)
         && validators.last_modified.is_some_and(|modified| modified <= since)
     {
         return Outcome::NotModified;
@@ -58,9 +50,8 @@ pub(super) fn range_stands(fields: Fields<'_>, validators: &Validators, now: Sys
     if value.starts_with(b"\"") {
         return validators.etag.as_deref() == Some(value);
     }
-    let Some(date) = parse_date(value).and_then(seconds) else { return false };
-    let now = seconds(now).unwrap_or(0);
-    validators.last_modified == Some(date) && date.saturating_add(STRONG_AFTER.as_secs()) <= now
+    let Some(date) = parse_date(value, now) else { return false };
+    validators.last_modified == Some(since_1970(date)) && now.duration_since(date).is_ok_and(|age| age >= STRONG_AFTER)
 }
 
 /// Last-Modified is a strong validator once it is this old (RFC 9110 section 8.8.2.2).
@@ -103,16 +94,16 @@ impl<'a> Iterator for EntityTags<'a> {
     }
 }
 
-fn date_field(fields: Fields<'_>, name: &str) -> Option<u64> {
-    fields.only(name).and_then(parse_date).and_then(seconds)
-}
-
-fn seconds(time: SystemTime) -> Option<u64> {
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+/// The date of a field that has just one. A date that hasn't come yet says nothing of what was changed since.
+fn date_field(fields: Fields<'_>, name: &str, now: SystemTime) -> Option<i64> {
+    let date = parse_date(fields.only(name)?, now)?;
+    (date <= now).then_some(since_1970(date))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
     use httparse::Header;
     use proptest::prelude::*;
@@ -121,7 +112,11 @@ mod tests {
     const MODIFIED: u64 = 1_733_443_200;
 
     fn validators() -> Validators {
-        Validators { etag: Some(b"\"a,b\"".to_vec()), last_modified: Some(MODIFIED) }
+        Validators { etag: Some(b"\"a,b\"".to_vec()), last_modified: Some(MODIFIED as i64) }
+    }
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(MODIFIED + 100)
     }
 
     fn with_fields<T>(lines: &[(&str, &str)], then: impl FnOnce(Fields<'_>) -> T) -> T {
@@ -137,12 +132,15 @@ mod tests {
 
     #[track_caller]
     fn check(lines: &[(&str, &str)], expected: Outcome) {
-        assert_eq!(with_fields(lines, |fields| evaluate(fields, &validators())), expected, "{lines:?}");
+        assert_eq!(with_fields(lines, |fields| evaluate(fields, &validators(), now())), expected, "{lines:?}");
     }
 
     const SAME: &str = "Fri, 06 Dec 2024 00:00:00 GMT";
     const BEFORE: &str = "Thu, 05 Dec 2024 23:59:59 GMT";
     const AFTER: &str = "Fri, 06 Dec 2024 00:00:01 GMT";
+
+    /// A second after [`now`].
+    const FUTURE: &str = "Fri, 06 Dec 2024 00:01:41 GMT";
 
     #[test]
     fn entity_tags_match_as_their_field_says() {
@@ -173,7 +171,13 @@ mod tests {
         check(&[("If-Modified-Since", BEFORE)], Outcome::Proceed);
         check(&[("If-Unmodified-Since", SAME)], Outcome::Proceed);
         check(&[("If-Unmodified-Since", BEFORE)], Outcome::Failed);
-        for garbage in ["", "yesterday", "2024-12-06"] {
+        // Long before 1970, and in the two other forms.
+        check(&[("If-Modified-Since", "Fri, 06 Dec 1901 00:00:00 GMT")], Outcome::Proceed);
+        check(&[("If-Unmodified-Since", "Fri, 06 Dec 1901 00:00:00 GMT")], Outcome::Failed);
+        check(&[("If-Modified-Since", "Friday, 06-Dec-24 00:00:00 GMT")], Outcome::NotModified);
+        check(&[("If-Modified-Since", "Fri Dec  6 00:00:00 2024")], Outcome::NotModified);
+        check(&[("If-Modified-Since", SAME), ("If-Modified-Since", SAME)], Outcome::Proceed);
+        for garbage in ["", "yesterday", "2024-12-06", FUTURE] {
             check(&[("If-Modified-Since", garbage)], Outcome::Proceed);
             check(&[("If-Unmodified-Since", garbage)], Outcome::Proceed);
         }
@@ -189,7 +193,6 @@ mod tests {
 
     #[test]
     fn a_range_stands_only_on_a_strong_validator() {
-        let now = UNIX_EPOCH + Duration::from_secs(MODIFIED + 100);
         for (value, stands) in [
             ("\"a,b\"", true),
             ("W/\"a,b\"", false),
@@ -200,12 +203,12 @@ mod tests {
             ("garbage", false),
             ("", false),
         ] {
-            let found = with_fields(&[("If-Range", value)], |fields| range_stands(fields, &validators(), now));
+            let found = with_fields(&[("If-Range", value)], |fields| range_stands(fields, &validators(), now()));
             assert_eq!(found, stands, "{value}");
         }
         let same_second = UNIX_EPOCH + Duration::from_secs(MODIFIED);
         assert!(!with_fields(&[("If-Range", SAME)], |fields| range_stands(fields, &validators(), same_second)));
-        assert!(with_fields(&[], |fields| range_stands(fields, &validators(), now)));
+        assert!(with_fields(&[], |fields| range_stands(fields, &validators(), now())));
     }
 
     #[test]
@@ -218,7 +221,11 @@ mod tests {
             ("If-Modified-Since", SAME, Outcome::Proceed),
             ("If-Unmodified-Since", BEFORE, Outcome::Proceed),
         ] {
-            assert_eq!(with_fields(&[(name, value)], |fields| evaluate(fields, &none)), expected, "{name}: {value}");
+            assert_eq!(
+                with_fields(&[(name, value)], |fields| evaluate(fields, &none, now())),
+                expected,
+                "{name}: {value}"
+            );
         }
     }
 

@@ -1,8 +1,9 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
-//! index or redirect (here), `representation` (head, validators, content), `conditional` (preconditions), `range`
-//! (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has changed.
+//! index or redirect (here), `representation` (head, content, and its `validators`), `conditional` (preconditions),
+//! `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one
+//! look whether the file has changed, by its `stamp`.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
@@ -13,24 +14,30 @@ mod options;
 mod range;
 mod representation;
 mod root;
+mod stamp;
 mod target;
+mod validators;
 
 use std::fmt;
-use std::sync::Arc;
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use ::http::{HeaderValue, Method, StatusCode, header};
 use log::{error, info};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use rustix::fs::Stat;
 
 use self::cache::{Cache, Entry};
 use self::conditional::Outcome;
 use self::range::Selection;
-use self::representation::{Representation, Witness};
+use self::representation::{Representation, tags_content};
 use self::root::{Found, Miss, Root};
+use self::stamp::Witness;
 use self::target::{SafePath, Unsafe};
-use crate::http::{Handler, Request, Response, Target};
+use crate::http::{FileVersion, Handler, Request, Response, Target, slow};
 
-pub use options::Options;
+pub use options::{EtagSource, Options};
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -38,18 +45,21 @@ const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// The page of a site that tells that there is no such page.
 const NOT_FOUND_PAGE: &[u8] = b"/404.html";
 
+/// To read more than this takes long enough to call it so.
+const SLOW_BYTES: u64 = 1 << 20;
+
 /// Serves the files of a directory.
 pub struct Files {
     root: Root,
-    index: Vec<String>,
-    memory_bytes_max: u64,
-    ranges_max: usize,
+    options: Options,
     cache: Cache,
+    /// Held while a large file is read for its tag: who waits for that mostly waits for the same file.
+    tagging: Mutex<()>,
 }
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files").field("root", &self.root).field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("Files").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -75,17 +85,16 @@ impl Files {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
-            root: Root::new(options.root, options.withheld),
-            index: options.index,
-            memory_bytes_max: options.cache_file_bytes_max,
-            ranges_max: options.ranges_max,
+            root: Root::new(options.root.clone(), options.withheld.clone()),
             cache: Cache::new(options.cache_bytes_max, options.cache_descriptors_max, options.cache_idle_timeout),
+            options,
+            tagging: Mutex::new(()),
         }
     }
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path) {
-            Ok(Resource::File(entry)) => select(&entry.representation, request, self.ranges_max),
+            Ok(Resource::File(entry)) => select(&entry.representation, request, self.options.ranges_max),
             Ok(Resource::Moved(target)) => redirect(target, query),
             Err(nothing) => self.explain(nothing),
         }
@@ -135,7 +144,7 @@ impl Files {
     /// The first index that a directory has. That those before it are missing is part of what has to hold.
     fn find_index(&self, directory: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
         let mut missing = Vec::new();
-        for name in &self.index {
+        for name in &self.options.index {
             let path = directory.join(name);
             match self.open(&path) {
                 Ok(Found::File(file, stat)) => {
@@ -169,17 +178,39 @@ impl Files {
         })
     }
 
-    /// Makes a file ready, and keeps it for the next request, unless its next change might not show.
+    /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile.
     fn keep(
         &self,
         canonical: &str,
         path: &SafePath,
-        file: std::fs::File,
-        stat: &rustix::fs::Stat,
+        file: File,
+        stat: &Stat,
+        missing: Vec<Witness>,
+    ) -> Result<Arc<Entry>, Nothing> {
+        let bytes = FileVersion::of_stat(stat).bytes;
+        if bytes <= SLOW_BYTES || !tags_content(&self.options, bytes) {
+            return self.keep_now(canonical, path, file, stat, missing);
+        }
+        slow(|| {
+            let _turn = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.cache.find(canonical.as_bytes()) {
+                Some(entry) => Ok(entry),
+                None => self.keep_now(canonical, path, file, stat, missing),
+            }
+        })
+    }
+
+    /// Makes a file ready, and keeps it for the next request, unless its next change might not show.
+    fn keep_now(
+        &self,
+        canonical: &str,
+        path: &SafePath,
+        file: File,
+        stat: &Stat,
         mut witnesses: Vec<Witness>,
     ) -> Result<Arc<Entry>, Nothing> {
         let content_type = mime::content_type(path.as_path());
-        let made = Representation::of(file, stat, content_type, self.memory_bytes_max);
+        let made = Representation::of(file, stat, content_type, &self.options);
         let (representation, stamp) = made.map_err(|error| fail(path, &error))?;
         witnesses.extend(Witness::new(self.root.locate(path), stamp));
         let entry = Arc::new(Entry::new(representation, witnesses));
@@ -212,15 +243,15 @@ impl Handler for Files {
 
 /// From a representation to the answer that the request's conditions and range select.
 fn select(representation: &Representation, request: &Request<'_>, ranges_max: usize) -> Response {
-    let (fields, validators) = (request.fields, &representation.validators);
-    match conditional::evaluate(fields, validators) {
+    let (fields, validators, now) = (request.fields, &representation.validators, SystemTime::now());
+    match conditional::evaluate(fields, validators, now) {
         Outcome::NotModified => return representation.not_modified(),
         Outcome::Failed => return Response::error_page(StatusCode::PRECONDITION_FAILED),
         Outcome::Proceed => {}
     }
     // Range is defined for GET alone (RFC 9110 section 14.2).
     let range = fields.only("range").filter(|_| request.method == Method::GET);
-    let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now())) else {
+    let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, now)) else {
         return representation.whole();
     };
     match range::select(range, representation.length, ranges_max) {
@@ -237,12 +268,15 @@ fn unsatisfiable(length: u64) -> Response {
     content_range.into_iter().fold(page, |page, value| page.field(header::CONTENT_RANGE, value))
 }
 
+/// What a peer may send in a query all the same, and a URI has not; what it encoded stays as it is.
+const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
+
 /// 301 to a path of this server, with the query that was asked.
 fn redirect(target: String, query: Option<&[u8]>) -> Response {
     let mut location = target.into_bytes();
     if let Some(query) = query {
         location.push(b'?');
-        location.extend_from_slice(query);
+        location.extend(percent_encode(query, NOT_IN_QUERY).flat_map(str::bytes));
     }
     match HeaderValue::try_from(location) {
         Ok(location) => Response::error_page(StatusCode::MOVED_PERMANENTLY)

@@ -13,6 +13,10 @@ pub struct Options {
     pub index: Vec<String>,
     /// Files that are never served, wherever they lie and whatever they are called in the root: the configuration file.
     pub withheld: Vec<PathBuf>,
+    /// What entity tags are made from. Default: [`EtagSource::Auto`].
+    pub etag: EtagSource,
+    /// Files up to this size (bytes) have a tag made from their content with [`EtagSource::Auto`]. Default: 100 KiB.
+    pub etag_content_bytes_max: u64,
     /// Ranges of one request that are answered in parts; who asks for more gets the whole. Default: 16.
     pub ranges_max: usize,
     /// Memory for small files kept ready, in bytes; 0 keeps none. Default: 64 MiB.
@@ -33,6 +37,8 @@ impl Options {
             root: root.into(),
             index: vec!["index.html".to_owned()],
             withheld: Vec::new(),
+            etag: EtagSource::Auto,
+            etag_content_bytes_max: 100 << 10,
             ranges_max: 16,
             cache_bytes_max: 64 << 20,
             cache_descriptors_max: 512,
@@ -40,4 +46,25 @@ impl Options {
             cache_idle_timeout: Duration::from_secs(60),
         }
     }
+}
+
+/// What entity tags are made from. They are strong (RFC 9110 section 8.8.1): where a source can't tell two states of a
+/// file apart, there is no tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EtagSource {
+    /// Of a small file its content, of a larger one its mtime, its length, and its ctime, which nobody can set back.
+    #[default]
+    Auto,
+    /// The content, however large: a file is read once more whenever it has changed.
+    Content,
+    /// Mtime and length: the same on each of several servers, if the files are copied with their mtimes.
+    Mtime,
+    /// Nothing: there are no tags.
+    Off,
+}
+
+impl EtagSource {
+    /// Each by its name in a configuration.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("auto", Self::Auto), ("content", Self::Content), ("mtime", Self::Mtime), ("off", Self::Off)];
 }

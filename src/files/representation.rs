@@ -1,28 +1,28 @@
-//! A file made ready to be sent: its validators, its head, its content, and what tells that it is no longer the same.
+//! A file made ready to be sent: its validators, its head, its content.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use rustix::fs::Stat;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::conditional::Validators;
 use super::multipart;
+use super::options::{EtagSource, Options};
+use super::stamp::Stamp;
+use super::validators::Validators;
 use crate::http::{Body, FileBody, FileVersion, PreparedHead, Response, format_date};
-
-/// A time stamp younger than this says little: the clock of a file system is coarse, and a second change may hide in it.
-const GRAIN: Duration = Duration::from_secs(2);
 
 /// How often a file that changes while it is read is read again.
 const TORN_READS_MAX: usize = 3;
+
+/// What is read of a file at once to make its digest.
+const DIGEST_BUFFER_BYTES: usize = 64 << 10;
 
 /// Of what is served: look again before it is used again.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -44,87 +44,23 @@ enum Content {
     Disk(Arc<File>, FileVersion),
 }
 
-/// What says whether a name still means the same file in the same state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    version: FileVersion,
-    /// It moves when the bytes, the permissions or the mtime are set, and nobody can set it back.
-    changed: (i64, u32),
-}
-
-impl Stamp {
-    #[allow(
-        clippy::unnecessary_cast,
-        clippy::cast_lossless,
-        reason = "the types of these members differ between systems"
-    )]
-    pub(super) fn of(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-            version: FileVersion::of_stat(stat),
-            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
-        }
-    }
-
-    /// Whether a later change is sure to give another stamp. It isn't while the last one is too young.
-    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
-        let newest = self.version.modified.0.max(self.changed.0);
-        // An mtime may lie in the future and mean nothing; the time of the change itself then decides.
-        let newest = if newest > seconds(now) { self.changed.0 } else { newest };
-        newest.saturating_add(GRAIN.as_secs() as i64) <= seconds(now)
-    }
-}
-
-/// Looks by name whether it still is what it was.
-#[derive(Debug)]
-pub(super) struct Witness {
-    path: CString,
-    expected: Option<Stamp>,
-}
-
-impl Witness {
-    /// None for a path that no file can have.
-    pub(super) fn new(path: PathBuf, expected: Option<Stamp>) -> Option<Self> {
-        Some(Self { path: CString::new(path.as_os_str().as_bytes()).ok()?, expected })
-    }
-
-    pub(super) fn agrees(&self) -> bool {
-        rustix::fs::stat(&*self.path).ok().map(|stat| Stamp::of(&stat)) == self.expected
-    }
-}
-
 impl Representation {
     /// Makes a file ready. The stamp is of the state that was read; none when the file doesn't tell its state.
     pub(super) fn of(
         file: File,
         stat: &Stat,
         content_type: HeaderValue,
-        memory_bytes_max: u64,
+        options: &Options,
     ) -> io::Result<(Self, Option<Stamp>)> {
-        let (content, stamp) = if Stamp::of(stat).version.bytes <= memory_bytes_max {
-            read_whole(file, stat, memory_bytes_max)?
-        } else {
-            let stamp = Stamp::of(stat);
-            (Content::Disk(Arc::new(file), stamp.version), Some(stamp))
-        };
-        Ok((Self::new(content, stamp.unwrap_or(Stamp::of(stat)), content_type, SystemTime::now()), stamp))
+        let mut state = State::read(file, Stamp::of(stat), options.cache_file_bytes_max)?;
+        let digest = if tags_content(options, state.content.length()) { state.digest()? } else { None };
+        let stamp = state.is_told.then_some(state.stamp);
+        let validators = Validators::new(options.etag, digest, state.stamp, SystemTime::now());
+        Ok((Self::new(state.content, validators, content_type), stamp))
     }
 
-    fn new(content: Content, stamp: Stamp, content_type: HeaderValue, now: SystemTime) -> Self {
-        let length = match &content {
-            Content::Memory(bytes) => bytes.len() as u64,
-            Content::Disk(_, version) => version.bytes,
-        };
-        let validators = Validators {
-            etag: match &content {
-                Content::Memory(bytes) => Some(content_etag(bytes)),
-                Content::Disk(..) => version_etag(stamp, now),
-            },
-            last_modified: last_modified(stamp.version, now),
-        };
+    fn new(content: Content, validators: Validators, content_type: HeaderValue) -> Self {
+        let length = content.length();
         let shared = shared_fields(&validators);
         let mut fields = vec![
             (header::CONTENT_TYPE, content_type.clone()),
@@ -133,7 +69,7 @@ impl Representation {
         fields.extend(shared.iter().cloned());
         Self {
             ok: PreparedHead::new(StatusCode::OK, &fields, Some(length)),
-            not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &shared, None),
+            not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &fields_of_304(shared), None),
             validators,
             length,
             content_type,
@@ -201,65 +137,107 @@ impl Representation {
     }
 }
 
-/// What 200, 206 and 304 share (RFC 9110 section 15.4.5).
+/// What 200 and 206 share.
 fn shared_fields(validators: &Validators) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields = vec![(header::CACHE_CONTROL, NO_CACHE)];
     let etag = validators.etag.as_ref().and_then(|etag| HeaderValue::from_bytes(etag).ok());
     fields.extend(etag.map(|etag| (header::ETAG, etag)));
-    let date = validators.last_modified.and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds)));
+    let seconds = validators.last_modified.and_then(|seconds| u64::try_from(seconds).ok());
+    let date = seconds.and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds)));
     fields.extend(date.map(|date| (header::LAST_MODIFIED, ascii_value(date))));
     fields
 }
 
-/// Reads a file that goes into memory. One that changes meanwhile is read again; one that has outgrown memory is served
-/// from disk. What has another length than it tells (in /proc and /sys, say) is sent as it was read, and has no stamp.
-fn read_whole(mut file: File, stat: &Stat, memory_bytes_max: u64) -> io::Result<(Content, Option<Stamp>)> {
-    let mut stamp = Stamp::of(stat);
-    for _ in 0..TORN_READS_MAX {
-        if stamp.version.bytes > memory_bytes_max {
-            break;
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(stamp.version.bytes).unwrap_or(0).saturating_add(1));
-        io::Seek::rewind(&mut file)?;
-        (&mut file).take(memory_bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-        let now = Stamp::of(&rustix::fs::fstat(&file)?);
-        let read = bytes.len() as u64;
-        if now == stamp && read <= memory_bytes_max {
-            return Ok((Content::Memory(bytes.into()), (read == stamp.version.bytes).then_some(stamp)));
-        }
-        stamp = now;
+/// Of those, 304 has what guides a cache, and a date only where there is no tag (RFC 9110 section 15.4.5).
+fn fields_of_304(mut shared: Vec<(HeaderName, HeaderValue)>) -> Vec<(HeaderName, HeaderValue)> {
+    if shared.iter().any(|(name, _)| name == header::ETAG) {
+        shared.retain(|(name, _)| name != header::LAST_MODIFIED);
     }
-    Ok((Content::Disk(Arc::new(file), stamp.version), Some(stamp)))
+    shared
 }
 
-/// A tag that is the same wherever the content is the same, whatever the file's dates say.
-fn content_etag(bytes: &[u8]) -> Vec<u8> {
-    format!("\"{:032x}\"", xxh3_128(bytes)).into_bytes()
+/// Whether the tag of a file of this length is made from its content.
+pub(super) fn tags_content(options: &Options, bytes: u64) -> bool {
+    match options.etag {
+        EtagSource::Auto => bytes <= options.etag_content_bytes_max,
+        EtagSource::Content => true,
+        EtagSource::Mtime | EtagSource::Off => false,
+    }
 }
 
-/// A tag of a file too large to read for it; none where its times can't tell one state from another. The time of the
-/// change itself is in it: a file that was replaced by another of the same length and mtime has another.
-fn version_etag(stamp: Stamp, now: SystemTime) -> Option<Vec<u8>> {
-    let FileVersion { bytes, modified: (seconds, nanoseconds) } = stamp.version;
-    let (changed, changed_nanoseconds) = stamp.changed;
-    let tells = tells_time(stamp.version, now) && stamp.is_settled(now);
-    let tag = || format!("\"{seconds:x}.{nanoseconds:x}-{changed:x}.{changed_nanoseconds:x}-{bytes:x}\"");
-    tells.then(|| tag().into_bytes())
+impl Content {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Disk(_, version) => version.bytes,
+        }
+    }
 }
 
-/// None where the mtime is no time of a change, or has no form as a date.
-fn last_modified(version: FileVersion, now: SystemTime) -> Option<u64> {
-    if tells_time(version, now) { u64::try_from(version.modified.0).ok() } else { None }
+/// A file's content, and the state of the file that it belongs to.
+struct State {
+    content: Content,
+    stamp: Stamp,
+    /// The file tells its state: the stamp changes with the content.
+    is_told: bool,
 }
 
-/// Whether an mtime can be believed: 0 and 1 are what reproducible builds write, nothing was changed in the future
-/// (RFC 9110 section 8.8.2.1), and in the second that has just begun there may be another change.
-fn tells_time(version: FileVersion, now: SystemTime) -> bool {
-    (2..=seconds(now) - GRAIN.as_secs() as i64).contains(&version.modified.0)
+impl State {
+    /// Takes a small file into memory. One that changes meanwhile is read again; one that has outgrown memory is served
+    /// from disk. What has another length than it tells (in /proc and /sys, say) is sent as it was read.
+    fn read(mut file: File, mut stamp: Stamp, memory_bytes_max: u64) -> io::Result<Self> {
+        for _ in 0..TORN_READS_MAX {
+            if stamp.version.bytes > memory_bytes_max {
+                break;
+            }
+            let mut bytes = Vec::with_capacity(usize::try_from(stamp.version.bytes).unwrap_or(0).saturating_add(1));
+            io::Seek::rewind(&mut file)?;
+            (&mut file).take(memory_bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+            let now = Stamp::of(&rustix::fs::fstat(&file)?);
+            let read = bytes.len() as u64;
+            if now == stamp && read <= memory_bytes_max {
+                let is_told = read == stamp.version.bytes;
+                return Ok(Self { content: Content::Memory(bytes.into()), stamp, is_told });
+            }
+            stamp = now;
+        }
+        Ok(Self { content: Content::Disk(Arc::new(file), stamp.version), stamp, is_told: true })
+    }
+
+    /// The digest of the content; none of a file that changes each time while it is read.
+    fn digest(&mut self) -> io::Result<Option<u128>> {
+        let (file, version) = match &mut self.content {
+            Content::Memory(bytes) => return Ok(Some(xxh3_128(bytes))),
+            Content::Disk(file, version) => (file, version),
+        };
+        for _ in 0..TORN_READS_MAX {
+            let (digest, bytes) = digest_from_disk(file)?;
+            let now = Stamp::of(&rustix::fs::fstat(&**file)?);
+            if now == self.stamp && bytes == version.bytes {
+                return Ok(Some(digest));
+            }
+            (self.stamp, *version) = (now, now.version);
+        }
+        Ok(None)
+    }
 }
 
-fn seconds(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+/// The digest of all bytes of a file, and how many there are.
+fn digest_from_disk(file: &File) -> io::Result<(u128, u64)> {
+    let mut hasher = Xxh3::new();
+    let mut buffer = vec![0; DIGEST_BUFFER_BYTES];
+    let mut bytes = 0;
+    loop {
+        match file.read_at(&mut buffer, bytes) {
+            Ok(0) => return Ok((hasher.digest128(), bytes)),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A value made of digits and letters, which always is one.
@@ -271,58 +249,6 @@ fn ascii_value(value: String) -> HeaderValue {
 mod tests {
     use super::*;
 
-    const NOW: i64 = 1_000_000;
-
-    fn stamp(modified: i64, changed: i64) -> Stamp {
-        let version = FileVersion { bytes: 1 << 20, modified: (modified, 0) };
-        Stamp { device: 1, inode: 1, version, changed: (changed, 0) }
-    }
-
-    fn now() -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(NOW as u64)
-    }
-
-    #[test]
-    fn an_mtime_that_tells_nothing_is_not_told() {
-        for (modified, told) in [
-            (NOW - 2, true),
-            (2, true),
-            (NOW - 1, false),
-            (NOW, false),
-            (NOW + 1, false),
-            (1, false),
-            (0, false),
-            (-1, false),
-        ] {
-            let stamp = stamp(modified, 100);
-            assert_eq!(last_modified(stamp.version, now()).is_some(), told, "{modified}");
-            assert_eq!(version_etag(stamp, now()).is_some(), told, "{modified}");
-        }
-    }
-
-    #[test]
-    fn another_file_of_the_same_length_and_mtime_has_another_tag() {
-        assert_ne!(version_etag(stamp(100, 100), now()), version_etag(stamp(100, 101), now()));
-        assert_eq!(version_etag(stamp(100, NOW - 1), now()), None, "there may be another change in this second");
-    }
-
-    #[test]
-    fn stamps_are_settled_when_no_change_can_hide_in_them() {
-        for (modified, changed, settled) in [
-            (100, 100, true),
-            (100, NOW - 2, true),
-            (100, NOW - 1, false),
-            (NOW - 1, NOW - 2, false),
-            // An mtime in the future says nothing; the time of the change does.
-            (NOW + 100, 100, true),
-            (NOW + 100, NOW, false),
-            // The clock was set back: nothing can be said.
-            (100, NOW + 100, false),
-        ] {
-            assert_eq!(stamp(modified, changed).is_settled(now()), settled, "{modified} {changed}");
-        }
-    }
-
     /// Memory for what a file grew to while it was read would be the end of the server.
     #[test]
     fn a_file_that_outgrows_memory_while_it_is_read_is_served_from_disk() {
@@ -332,8 +258,27 @@ mod tests {
         let file = File::open(&path).unwrap();
         let stat = rustix::fs::fstat(&file).unwrap();
         let huge = 1 << 42;
+        let options = Options::new(folder.path());
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(huge).unwrap();
-        let (representation, _) = Representation::of(file, &stat, NO_CACHE, 100 << 10).unwrap();
+        let (representation, _) = Representation::of(file, &stat, NO_CACHE, &options).unwrap();
         assert_eq!((representation.memory_bytes(), representation.length), (None, huge));
+    }
+
+    /// RFC 9110 section 8.8.3: the tag of a content is the same, wherever it is kept.
+    #[test]
+    fn a_content_has_one_tag_in_memory_and_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        for bytes in [0, 1, DIGEST_BUFFER_BYTES - 1, DIGEST_BUFFER_BYTES, 3 * DIGEST_BUFFER_BYTES + 5] {
+            let path = folder.path().join(bytes.to_string());
+            std::fs::write(&path, vec![b'x'; bytes]).unwrap();
+            let etag = |memory_bytes_max| {
+                let mut options = Options::new(folder.path());
+                (options.etag, options.cache_file_bytes_max) = (EtagSource::Content, memory_bytes_max);
+                let file = File::open(&path).unwrap();
+                let stat = rustix::fs::fstat(&file).unwrap();
+                Representation::of(file, &stat, NO_CACHE, &options).unwrap().0.validators.etag.unwrap()
+            };
+            assert_eq!(etag(0), etag(1 << 20), "{bytes}");
+        }
     }
 }

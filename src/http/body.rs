@@ -53,7 +53,7 @@ fn chunked(fields: Fields<'_>) -> Result<Framing, Refusal> {
 }
 
 /// Digits only: no sign, no space, no list, no more than fits.
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(super) fn decimal(value: &[u8]) -> Option<u64> {
     let all_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     if all_digits { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
 }
@@ -74,8 +74,7 @@ pub(super) struct BodyReader {
 enum State {
     Length(u64),
     Size { value: u64, digits: u8 },
-    SpaceAfterSize { value: u64 },
-    Extension { value: u64 },
+    Extension { value: u64, part: ExtensionPart },
     LineFeedAfterSize { value: u64 },
     Chunk { left: u64 },
     ReturnAfterChunk,
@@ -86,6 +85,49 @@ enum State {
     LineFeedAfterTrailer,
     LastLineFeed,
     Done,
+}
+
+/// Where in `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112 section 7.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ExtensionPart {
+    /// White space that a semicolon follows.
+    Before,
+    /// Behind the semicolon.
+    Start,
+    Name,
+    /// White space that an equals sign or a semicolon follows.
+    AfterName,
+    /// Behind the equals sign.
+    Equals,
+    Token,
+    Quoted,
+    /// Behind a backslash in quotes.
+    Escaped,
+    /// Behind the closing quote.
+    Unquoted,
+}
+
+impl ExtensionPart {
+    fn step(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Self::Before | Self::Name | Self::AfterName | Self::Token | Self::Unquoted, b';') => Self::Start,
+            (Self::Before | Self::Token | Self::Unquoted, b' ' | b'\t') => Self::Before,
+            (Self::Start | Self::AfterName | Self::Equals, b' ' | b'\t') => self,
+            (Self::Name, b' ' | b'\t') => Self::AfterName,
+            (Self::Start | Self::Name, _) if is_token_byte(byte) => Self::Name,
+            (Self::Name | Self::AfterName, b'=') => Self::Equals,
+            (Self::Equals | Self::Token, _) if is_token_byte(byte) => Self::Token,
+            (Self::Equals, b'"') => Self::Quoted,
+            (Self::Quoted, b'"') => Self::Unquoted,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted | Self::Escaped, _) if is_field_byte(byte) => Self::Quoted,
+            _ => return None,
+        })
+    }
+
+    fn may_end(self) -> bool {
+        matches!(self, Self::Name | Self::Token | Self::Unquoted)
+    }
 }
 
 /// A body that is not taken.
@@ -150,12 +192,10 @@ impl BodyReader {
         use State::*;
         Ok(match (self.state, byte) {
             (Size { value, digits }, _) if byte.is_ascii_hexdigit() => add_digit(value, digits, byte)?,
-            (Size { value, digits: 1.. } | Extension { value }, b'\r') => LineFeedAfterSize { value },
-            (Size { value, digits: 1.. } | SpaceAfterSize { value }, b' ' | b'\t') => {
-                self.spend(SpaceAfterSize { value })?
-            }
-            (Size { value, digits: 1.. } | SpaceAfterSize { value }, b';') => Extension { value },
-            (Extension { value }, _) if is_field_byte(byte) => self.spend(Extension { value })?,
+            (Size { value, digits: 1.. }, b'\r') => LineFeedAfterSize { value },
+            (Size { value, digits: 1.. }, b' ' | b'\t' | b';') => self.extend(value, ExtensionPart::Before, byte)?,
+            (Extension { value, part }, b'\r') if part.may_end() => LineFeedAfterSize { value },
+            (Extension { value, part }, _) => self.extend(value, part, byte)?,
             (LineFeedAfterSize { value: 0 }, b'\n') => TrailerLine,
             (LineFeedAfterSize { value }, b'\n') => self.allow(value)?,
             (ReturnAfterChunk, b'\r') => LineFeedAfterChunk,
@@ -167,8 +207,7 @@ impl BodyReader {
             (TrailerValue, _) if is_field_byte(byte) => self.spend(TrailerValue)?,
             (LineFeedAfterTrailer, b'\n') => TrailerLine,
             (LastLineFeed, b'\n') => Done,
-            (Size { .. } | SpaceAfterSize { .. }, _) => return Err(Malformed("a chunk size is malformed")),
-            (Extension { .. }, _) => return Err(Malformed("a chunk extension is malformed")),
+            (Size { .. }, _) => return Err(Malformed("a chunk size is malformed")),
             (ReturnAfterChunk | LineFeedAfterChunk, _) => return Err(Malformed("a chunk is longer than its size")),
             _ => return Err(Malformed("a line of the chunked coding is malformed")),
         })
@@ -178,6 +217,11 @@ impl BodyReader {
     fn allow(&mut self, value: u64) -> Result<State, Unacceptable> {
         self.allowed = self.allowed.checked_sub(value).ok_or(TooLarge)?;
         Ok(State::Chunk { left: value })
+    }
+
+    fn extend(&mut self, value: u64, part: ExtensionPart, byte: u8) -> Result<State, Unacceptable> {
+        let part = part.step(byte).ok_or(Malformed("a chunk extension is malformed"))?;
+        self.spend(State::Extension { value, part })
     }
 
     fn spend(&mut self, next: State) -> Result<State, Unacceptable> {
@@ -226,6 +270,7 @@ mod tests {
             ("000A\r\n0123456789\r\n1\r\n!\r\n0\r\n\r\n", "0123456789!"),
             ("5;a=b\r\nhello\r\n0;c\r\n\r\n", "hello"),
             ("5 ;a=\"b\"\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("5\t; a = b ;c;d=\"\\\"; e\\\\\" ; f\r\nhello\r\n0;x\r\n\r\n", "hello"),
             ("5\r\nhello\r\n0\r\nTrailer: x\r\nOther:\r\n\r\n", "hello"),
         ] {
             for piece in [1, 2, 3, 1000] {
@@ -249,6 +294,17 @@ mod tests {
             "5\r\r\n",
             "5;a\n",
             "5;a=\rX\r\n",
+            "5;\r\n",
+            "5;;a\r\n",
+            "5;=a\r\n",
+            "5;a=\r\n",
+            "5;a \r\n",
+            "5;a b\r\n",
+            "5;a=b c\r\n",
+            "5;a=\"b\r\n",
+            "5;a=\"b\"c\r\n",
+            "5;a=\"\\\r\n",
+            "5 a\r\n",
             "5\r\nhello!",
             "5\r\nhello\n",
             "0\r\n\n",

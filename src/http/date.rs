@@ -16,10 +16,106 @@ pub fn format_date(time: SystemTime) -> Option<String> {
     (seconds < YEAR_10000).then(|| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
-/// A date in any of the three forms that a recipient has to know; none when it is not a date.
+/// A date in any of the three forms that a recipient has to know; none when it is not a date. The year of the form with
+/// two digits depends on `now`.
 #[must_use]
-pub fn parse_date(value: &[u8]) -> Option<SystemTime> {
-    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
+pub fn parse_date(value: &[u8], now: SystemTime) -> Option<SystemTime> {
+    let text = std::str::from_utf8(value).ok()?;
+    let seconds =
+        parse_fixdate(text).or_else(|| parse_rfc850(text, since_1970(now))).or_else(|| parse_asctime(text))?;
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+}
+
+/// Seconds from 1970 to this time, or negative ones back to it. A time within a second before 1970 belongs to 1970, as
+/// dates have no fractions.
+pub(crate) fn since_1970(time: SystemTime) -> i64 {
+    let whole = |distance: Duration| i64::try_from(distance.as_secs()).unwrap_or(i64::MAX);
+    time.duration_since(UNIX_EPOCH).map_or_else(|error| -whole(error.duration()), whole)
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// From Thursday on, the first day of 1970.
+const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn parse_fixdate(text: &str) -> Option<i64> {
+    let (weekday, rest) = text.strip_suffix(" GMT")?.split_once(", ")?;
+    let mut parts = rest.splitn(4, ' ');
+    let mut part = || parts.next();
+    let (day, month, year, time) = (digits(part()?, 2)?, part()?, digits(part()?, 4)?, part()?);
+    seconds_since_1970(|name| weekday == &name[..3], (year, month, day), time)
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`. A year that would lie more than 50 years ahead is one of the past.
+fn parse_rfc850(text: &str, now: i64) -> Option<i64> {
+    const FIFTY_YEARS: i64 = 50 * 1_461 * DAY_SECONDS / 4;
+    let (weekday, rest) = text.strip_suffix(" GMT")?.split_once(", ")?;
+    let (date, time) = rest.split_once(' ')?;
+    let mut parts = date.splitn(3, '-');
+    let mut part = || parts.next();
+    let (day, month, short_year) = (digits(part()?, 2)?, part()?, digits(part()?, 2)?);
+    let is_too_far = |year: i64| {
+        let date = seconds_since_1970(|_| true, (year, month, day), time);
+        date.is_some_and(|date| date > now.saturating_add(FIFTY_YEARS))
+    };
+    // About this year: on the days around New Year it may be the other one, which doesn't matter.
+    let this_year = 1970 + now / (146_097 * DAY_SECONDS / 400);
+    let next = this_year + (short_year - this_year).rem_euclid(100);
+    let year = if is_too_far(next) { next - 100 } else { next };
+    seconds_since_1970(|name| weekday == name, (year, month, day), time)
+}
+
+/// `Sun Nov  6 08:49:37 1994`
+fn parse_asctime(text: &str) -> Option<i64> {
+    if !text.is_ascii() || text.len() != 24 {
+        return None;
+    }
+    let (weekday, month, day) = (text[..4].strip_suffix(' ')?, text[4..8].strip_suffix(' ')?, &text[8..10]);
+    let day = day.strip_prefix(' ').map_or_else(|| digits(day, 2), |day| digits(day, 1))?;
+    let (time, year) = text[10..].strip_prefix(' ')?.split_once(' ')?;
+    seconds_since_1970(|name| weekday == &name[..3], (digits(year, 4)?, month, day), time)
+}
+
+/// Just so many digits.
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let all_digits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if all_digits { text.parse().ok() } else { None }
+}
+
+/// None for a day that doesn't exist or is another weekday.
+fn seconds_since_1970(
+    is_weekday: impl Fn(&str) -> bool,
+    (year, month, day): (i64, &str, i64),
+    time: &str,
+) -> Option<i64> {
+    let month = MONTHS.iter().position(|name| *name == month)?;
+    let first = days_to_month(year, month);
+    if !(1..=days_to_month(year, month + 1) - first).contains(&day) {
+        return None;
+    }
+    let days = first + day - 1;
+    let weekday = usize::try_from(days.rem_euclid(7)).ok()?;
+    is_weekday(WEEKDAYS[weekday]).then_some(days * DAY_SECONDS + second_of_day(time)?)
+}
+
+/// Days from 1970 to the first day of a month; months count from 0 for January, and 12 is January of the next year.
+fn days_to_month(year: i64, month: usize) -> i64 {
+    const DAYS_BEFORE: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
+    let leap_days = |year: i64| year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    // The leap day of this year counts from March on.
+    let last_leap_year = if month >= 2 { year } else { year - 1 };
+    (year - 1970) * 365 + leap_days(last_leap_year) - leap_days(1969) + DAYS_BEFORE[month]
+}
+
+/// `08:49:37`; a minute may have a leap second.
+fn second_of_day(time: &str) -> Option<i64> {
+    let mut parts = time.splitn(3, ':');
+    let mut part = |last: i64| digits(parts.next()?, 2).filter(|part| *part <= last);
+    Some((part(23)? * 60 + part(59)?) * 60 + part(60)?)
 }
 
 /// The present in the preferred form, made once a second for each thread; none when the clock stands before 1970.
@@ -40,6 +136,7 @@ pub(super) fn now() -> Option<[u8; DATE_BYTES]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn dates_without_four_digit_years_are_not_made() {
@@ -54,14 +151,111 @@ mod tests {
         assert_eq!(format_date(UNIX_EPOCH - Duration::from_secs(1)), None);
     }
 
+    fn parse(date: &str, now: i64) -> Option<i64> {
+        parse_date(date.as_bytes(), UNIX_EPOCH + Duration::from_secs(now as u64)).map(since_1970)
+    }
+
+    /// Sat, 21 Nov 2026 00:00:00 GMT
+    const NOW: i64 = 1_795_219_200;
+
+    /// RFC 9110 section 5.6.7
     #[test]
     fn all_three_forms_are_understood() {
-        let expected = Some(UNIX_EPOCH + Duration::from_secs(784_111_777));
         for form in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
-            assert_eq!(parse_date(form.as_bytes()), expected, "{form}");
+            assert_eq!(parse(form, NOW), Some(784_111_777), "{form}");
         }
-        for garbage in ["", "foobar", "2024.12.09 GMT", "Sun, 06 Nov 1994 08:49:37 GMT; foo", "\u{e9}"] {
-            assert_eq!(parse_date(garbage.as_bytes()), None, "{garbage}");
+        for (date, expected) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", -1),
+            ("Mon, 01 Jan 0001 00:00:00 GMT", -62_135_596_800),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", YEAR_10000 as i64 - 1),
+            ("Thu, 29 Feb 2024 12:00:00 GMT", 1_709_208_000),
+            ("Thu Feb 29 12:00:00 2024", 1_709_208_000),
+            ("Tue, 29 Feb 2000 00:00:00 GMT", 951_782_400),
+            // A leap second is the first second of the next minute.
+            ("Sat, 31 Dec 2016 23:59:60 GMT", 1_483_228_800),
+        ] {
+            assert_eq!(parse(date, NOW), Some(expected), "{date}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_none() {
+        for garbage in [
+            "",
+            "foobar",
+            "2024.12.09 GMT",
+            "0",
+            "Sun, 06 Nov 1994 08:49:37 GMT; foo",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 gmt",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun,  6 Nov 1994 08:49:37 GMT",
+            "sun, 06 Nov 1994 08:49:37 GMT",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Thu, 31 Nov 1994 08:49:37 GMT",
+            "Wed, 29 Feb 2023 12:00:00 GMT",
+            "Thu, 29 Feb 1900 12:00:00 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Nov 1994 08:60:00 GMT",
+            "Sun, 06 Nov 1994 08:49:61 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37:1 GMT",
+            "Sun, 06 Nov +994 08:49:37 GMT",
+            "Sun, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sunday, 06 Nov 1994 08:49:37 GMT",
+            "Sun Nov 6 08:49:37 1994",
+            "Sun Nov  6 08:49:37 94",
+            "Sun Nov  6 08:49:37 1994 ",
+            "\u{e9}",
+            "Sun Nov  6 08:49:37 199\u{e9}",
+        ] {
+            assert_eq!(parse(garbage, NOW), None, "{garbage}");
+        }
+        assert_eq!(parse_date(b"\xff", UNIX_EPOCH), None);
+    }
+
+    /// RFC 9110 section 5.6.7: what seems to be more than 50 years ahead was the last year with these digits.
+    #[test]
+    fn a_year_of_two_digits_is_never_more_than_fifty_years_ahead() {
+        for (date, year) in [
+            ("Sunday, 22-Nov-26 00:00:00 GMT", 2026),
+            ("Friday, 21-Nov-25 00:00:00 GMT", 2025),
+            ("Friday, 20-Nov-76 00:00:00 GMT", 2076),
+            ("Tuesday, 23-Nov-76 00:00:00 GMT", 1976),
+            ("Friday, 21-Nov-70 00:00:00 GMT", 2070),
+            ("Monday, 21-Nov-77 00:00:00 GMT", 1977),
+            ("Saturday, 01-Jan-00 00:00:00 GMT", 2000),
+            ("Sunday, 21-Nov-99 00:00:00 GMT", 1999),
+        ] {
+            let found =
+                parse(date, NOW).and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds as u64)));
+            assert!(found.as_ref().is_some_and(|found| found.contains(&format!(" {year} "))), "{date}: {found:?}");
+        }
+    }
+
+    proptest! {
+        /// What is written is read again, in each form.
+        #[test]
+        fn dates_are_read_as_they_were_written(seconds in 0..YEAR_10000) {
+            let written = format_date(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+            prop_assert_eq!(parse(&written, NOW), Some(seconds as i64));
+            let (weekday, rest) = written.split_once(", ").unwrap();
+            let [day, month, year, time, _] = rest.split(' ').collect::<Vec<_>>()[..] else { panic!("{written}") };
+            let asctime = format!("{weekday} {month} {:>2} {time} {year}", day.trim_start_matches('0'));
+            prop_assert_eq!(parse(&asctime, NOW), Some(seconds as i64));
+            let weekday = WEEKDAYS.iter().find(|name| name.starts_with(weekday)).unwrap();
+            let rfc850 = format!("{weekday}, {day}-{month}-{} {time} GMT", &year[2..]);
+            prop_assert_eq!(parse(&rfc850, seconds as i64), Some(seconds as i64));
+        }
+
+        #[test]
+        fn no_text_panics(text in "[A-Za-z0-9:, -]{0,40}|\\PC{0,40}", now in 0..YEAR_10000) {
+            parse(&text, now as i64);
         }
     }
 }

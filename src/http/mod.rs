@@ -18,6 +18,7 @@ mod response;
 mod write;
 
 pub use connection::{Service, Session};
+pub(crate) use date::since_1970;
 pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
@@ -25,10 +26,13 @@ pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, Response};
 pub use write::PreparedHead;
 
+// What handlers of this layer need of the one below.
+pub use crate::socketserver::slow;
+
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Decides the complete answer to a request. It may read files; for work that takes long there is
-    /// [`slow`](crate::socketserver::slow).
+    /// [`slow`].
     fn handle(&self, request: &Request<'_>) -> Response;
 
     /// The most bytes (of content) that this request's body may have to be collected for `handle`; a larger one is

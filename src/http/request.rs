@@ -5,13 +5,14 @@
 //! 2. [`parse`] reads the complete head once: request line and field lines by httparse, then what that leaves open:
 //!    version, form of the target, Host, framing, options of the connection.
 
+use core::net::Ipv6Addr;
 use std::mem::MaybeUninit;
 
 use ::http::{Method, StatusCode};
 use httparse::Header;
 use memchr::memchr;
 
-use super::body::Framing;
+use super::body::{Framing, decimal};
 use super::headers::Fields;
 use super::limits::{FIELDS_CEILING, Limits};
 use crate::socketserver::Peer;
@@ -60,7 +61,7 @@ impl HeadScan {
             (self.searched, self.line_start) = (line_end, line_end);
         }
         self.searched = bytes.len();
-        self.check_size(bytes.len(), limits)?;
+        self.check_size(bytes, limits)?;
         Ok(None)
     }
 
@@ -70,7 +71,7 @@ impl HeadScan {
         if !line.ends_with(b"\r\n") {
             return malformed("a line ends with LF alone");
         }
-        self.check_size(bytes.len(), limits)?;
+        self.check_size(bytes, limits)?;
         if self.request_line_bytes == 0 {
             check_version(&line[..line.len() - 2])?;
             self.request_line_bytes = bytes.len();
@@ -86,15 +87,25 @@ impl HeadScan {
         Ok(false)
     }
 
-    fn check_size(&self, bytes: usize, limits: &Limits) -> Result<(), Refusal> {
+    fn check_size(&self, bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
         if self.request_line_bytes == 0 {
-            if bytes > limits.request_line_bytes_max.saturating_add(2) {
-                return refuse(StatusCode::URI_TOO_LONG, "the request line is too long");
+            let bytes_max = limits.request_line_bytes_max.saturating_add(2);
+            if bytes.len() > bytes_max {
+                return refuse_request_line(&bytes[..bytes_max]);
             }
-        } else if bytes - self.request_line_bytes > limits.field_section_bytes_max.saturating_add(2) {
+        } else if bytes.len() - self.request_line_bytes > limits.field_section_bytes_max.saturating_add(2) {
             return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the field section is too large");
         }
         Ok(())
+    }
+}
+
+/// What is too long is the target, or the method, which then is none that is known here (RFC 9112 section 3).
+fn refuse_request_line<T>(bytes: &[u8]) -> Result<T, Refusal> {
+    match bytes.iter().find(|byte| !is_token_byte(**byte)) {
+        Some(b' ') => refuse(StatusCode::URI_TOO_LONG, "the request line is too long"),
+        Some(_) => malformed("the request line doesn't begin with a method"),
+        None => refuse(StatusCode::NOT_IMPLEMENTED, "the method is too long"),
     }
 }
 
@@ -163,7 +174,10 @@ fn check_version(request_line: &[u8]) -> Result<(), Refusal> {
     let at = request_line.len().saturating_sub(9);
     match &request_line[at..] {
         [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => Ok(()),
-        [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+        [b' ', b'H', b'T', b'T', b'P', b'/', b'0', b'.', b'0'..=b'9'] => {
+            malformed("HTTP/0.9 knows no versions, and is not spoken here")
+        }
+        [b' ', b'H', b'T', b'T', b'P', b'/', b'2'..=b'9', b'.', b'0'..=b'9'] => {
             refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.0 and HTTP/1.1 are spoken here")
         }
         _ => malformed("the request line doesn't end with a version"),
@@ -210,10 +224,10 @@ fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Op
         return malformed("the request target has a byte that no target has");
     }
     if *method == Method::CONNECT {
-        if !target.contains(&b':') || !is_authority(target) {
-            return malformed("CONNECT wants a host and a port");
-        }
-        return Ok((Target::Authority(target), None));
+        return match split_authority(target) {
+            Some(Some(1..)) => Ok((Target::Authority(target), None)),
+            _ => malformed("CONNECT wants a host and a port"),
+        };
     }
     match target {
         b"*" if *method == Method::OPTIONS => Ok((Target::Asterisk, None)),
@@ -222,7 +236,7 @@ fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Op
             let Some(rest) = after_scheme(target) else { return malformed("the request target has no known form") };
             let end = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
-            if !is_authority(authority) {
+            if split_authority(authority).is_none() {
                 return malformed("the request target's authority is malformed");
             }
             Ok((absolute_path(path, method), Some(authority)))
@@ -260,35 +274,58 @@ fn parse_host<'a>(fields: Fields<'a>, version: Version) -> Result<Option<&'a [u8
     let mut hosts = fields.all("host");
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => malformed("more than one Host"),
-        (Some(host), None) if !is_authority(host) => malformed("Host is malformed"),
+        (Some(host), None) if split_authority(host).is_none() => malformed("Host is malformed"),
         (Some(host), None) => Ok(Some(host)),
         (None, None) if version == Version::Http10 => Ok(None),
         (None, None) => malformed("no Host"),
     }
 }
 
-/// `uri-host [":" port]` of RFC 3986: a name, an IPv4 address, or an IP literal in brackets; no user information, and never
-/// empty (RFC 9110 section 4.2.1).
-fn is_authority(value: &[u8]) -> bool {
-    let (host, port) = match value {
-        [b'[', rest @ ..] => match memchr(b']', rest) {
-            Some(end) if end > 0 => (&rest[..end], &rest[end + 1..]),
-            _ => return false,
-        },
-        _ => value.split_at(memchr(b':', value).unwrap_or(value.len())),
+/// Reads `uri-host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IP literal in brackets, never empty
+/// (RFC 9110 section 4.2.1), and no user information. None when it is malformed; else the port, if there is one.
+fn split_authority(value: &[u8]) -> Option<Option<u16>> {
+    let host_end = match value {
+        [b'[', ..] => memchr(b']', value)? + 1,
+        _ => memchr(b':', value).unwrap_or(value.len()),
     };
-    let in_brackets = value.first() == Some(&b'[');
-    let is_host_byte = |byte: &u8| match byte {
-        b':' => in_brackets,
-        b'%' => !in_brackets,
-        _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte),
+    let (host, port) = value.split_at(host_end);
+    let host_is_good = match host {
+        [] => false,
+        [b'[', literal @ .., b']'] => is_ip_literal(literal),
+        name => is_name(name),
     };
-    let port_is_good = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
+    match port {
+        _ if !host_is_good => None,
+        [] | [b':'] => Some(None),
+        [b':', digits @ ..] => decimal(digits).and_then(|port| u16::try_from(port).ok()).map(Some),
+        _ => None,
+    }
+}
+
+fn is_ip_literal(literal: &[u8]) -> bool {
+    let Ok(literal) = std::str::from_utf8(literal) else { return false };
+    if literal.parse::<Ipv6Addr>().is_ok() {
+        return true;
+    }
+    // IPvFuture, of which there is none yet.
+    let Some((version, address)) = literal.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')) else {
+        return false;
     };
-    port_is_good && !host.is_empty() && host.iter().all(is_host_byte)
+    let is_hexadecimal = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hexadecimal && !address.is_empty() && address.bytes().all(|byte| byte == b':' || is_name_byte(byte))
+}
+
+fn is_name(name: &[u8]) -> bool {
+    let is_encoded = |at: usize| {
+        let digits = name.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    name.iter().enumerate().all(|(at, &byte)| is_name_byte(byte) || byte == b'%' && is_encoded(at))
+}
+
+/// `unreserved` and `sub-delims` of RFC 3986 section 2.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
 /// `Expect: 100-continue`, the only expectation there is (RFC 9110 section 10.1.1); HTTP/1.0 has none.
@@ -322,6 +359,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::headers::trim;
     use crate::socketserver::Address;
     use proptest::prelude::*;
 
@@ -344,6 +382,7 @@ mod tests {
         assert_eq!(refused.status.as_u16(), status, "{bytes:?}: {}", refused.reason);
     }
 
+    /// RFC 9112 sections 2.2, 3 and 3.2
     #[test]
     fn malformed_request_lines_are_refused() {
         for line in [
@@ -373,19 +412,29 @@ mod tests {
             "CONNECT / HTTP/1.1",
             "CONNECT a HTTP/1.1",
             "CONNECT :1 HTTP/1.1",
+            // An empty or invalid port (RFC 9110 section 9.3.6).
+            "CONNECT a: HTTP/1.1",
+            "CONNECT a:0 HTTP/1.1",
+            "CONNECT a:65536 HTTP/1.1",
+            "CONNECT [::1] HTTP/1.1",
+            "CONNECT http://a:1/ HTTP/1.1",
+            // RFC 9112 appendix C.1: HTTP/0.9 has no version, and no server has to speak it.
+            "GET / HTTP/0.9",
             "G@T / HTTP/1.1",
         ] {
             check(&format!("{line}\r\nHost: a\r\n\r\n"), 400);
         }
     }
 
+    /// RFC 9110 section 15.6.6
     #[test]
     fn other_versions_are_not_supported() {
-        for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/9.9"] {
+        for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/9.9"] {
             check(&format!("GET / {version}\r\n"), 505);
         }
     }
 
+    /// RFC 9112 sections 5, 6.1 and 6.3; RFC 9110 sections 8.6 and 10.1.1
     #[test]
     fn malformed_field_lines_are_refused() {
         for lines in [
@@ -418,22 +467,36 @@ mod tests {
         check("GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417);
     }
 
+    /// RFC 9112 section 3.2, RFC 9110 sections 4.2.1 and 7.2, RFC 3986 section 3.2
     #[test]
     fn hosts_are_well_formed() {
         let host = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        for good in ["a", "a.b-c.d123", "foo_bar", "127.0.0.1:80", "a:", "[::1]", "[::1]:8000", "%41"] {
+        for good in [
+            "a",
+            "a.b-c.d123",
+            "foo_bar",
+            "127.0.0.1:80",
+            "a:",
+            "a:0080",
+            "a:65535",
+            "[::1]",
+            "[::1]:8000",
+            "[::ffff:127.0.0.1]",
+            "[v1.a:b]",
+            "%41",
+            "a,b",
+        ] {
             let read = read(host(good).as_bytes(), |head| head.request.authority.map(<[u8]>::to_vec));
             assert_eq!(read, Ok(Some(Some(good.as_bytes().to_vec()))), "{good}");
         }
-        for bad in
-            ["", "a b", "u@a", "a/b", "../a", "a#b", "a:-1", "a:x", "a:123456", "[::1", "[]", "[::1]x", "a:1:2", ":80"]
-        {
-            check(&host(bad), 400);
-        }
+        let bad = "|a b|u@a|a/b|../a|a#b|a?b|a\\b|a\"b|<a>|\u{e9}|a:-1|a:+1|a:x|a:65536|a:123456|a:1:2|:80|%|%4|%zz|a%2\
+                   |[::1|[]|[::1]x|[::1]]|[a]|[1.2.3.4]|[::1%25eth0]|[:::]|[v1.]|[v.a]|[vg.a]|[]:80|::1|[::1]:80:80";
+        bad.split('|').for_each(|bad| check(&host(bad), 400));
         check("GET / HTTP/1.1\r\n\r\n", 400);
         assert!(read(b"GET / HTTP/1.0\r\n\r\n", |head| head.request.authority.is_none()).unwrap().unwrap());
     }
 
+    /// RFC 9112 section 3.2
     #[test]
     fn each_form_of_a_target_is_known() {
         for (line, expected) in [
@@ -445,6 +508,7 @@ mod tests {
             ("OPTIONS http://b", Target::Asterisk),
             ("OPTIONS *", Target::Asterisk),
             ("CONNECT b:1", Target::Authority(b"b:1")),
+            ("CONNECT [::1]:1", Target::Authority(b"[::1]:1")),
         ] {
             let bytes = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
             let read = read(bytes.as_bytes(), |head| {
@@ -456,6 +520,7 @@ mod tests {
         }
     }
 
+    /// RFC 9112 section 9.3
     #[test]
     fn connections_stay_as_version_and_options_say() {
         for (lines, stays) in [
@@ -472,13 +537,18 @@ mod tests {
         }
     }
 
+    /// RFC 9112 sections 3 and 5.4, RFC 6585 section 5
     #[test]
     fn limits_are_exact() {
         let limits = Limits::default();
         let line = |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(bytes - 14));
         assert!(read(line(limits.request_line_bytes_max).as_bytes(), |_| ()).unwrap().is_some());
         check(&line(limits.request_line_bytes_max + 1), 414);
-        check(&"A".repeat(limits.request_line_bytes_max + 3), 414);
+        check(&format!("GET /{}", "a".repeat(limits.request_line_bytes_max)), 414);
+        let method = "A".repeat(limits.request_line_bytes_max + 3);
+        check(&method, 501);
+        check(&format!("{method} / HTTP/1.1\r\n"), 501);
+        check(&format!("A({method}"), 400);
         let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "a: b\r\n".repeat(count - 1));
         assert!(read(fields(limits.fields_max).as_bytes(), |_| ()).unwrap().is_some());
         check(&fields(limits.fields_max + 1), 431);
@@ -499,6 +569,29 @@ mod tests {
             let first = scan.advance(&bytes[..at], &limits);
             let both = if first == Ok(None) { scan.advance(bytes, &limits) } else { first };
             prop_assert_eq!(both, whole);
+        }
+
+        /// What is sent is what is read.
+        #[test]
+        fn a_request_is_read_as_it_was_written(
+            method in "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}",
+            path in "(/([!-\"$->@-~]|\u{e9}){0,8}){1,4}",
+            query in prop::option::of("[!-\"$-~]{0,20}"),
+            fields in prop::collection::vec(("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}x", "([!-~]([ \t!-~\u{e9}]{0,20}[!-~])?)?"), 0..10),
+        ) {
+            prop_assume!(method != "CONNECT");
+            let target = query.iter().fold(path.clone(), |path, query| path + "?" + query);
+            let lines: String = fields.iter().map(|(name, value)| format!("{name}: \t{value} \r\n")).collect();
+            let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+            let read = read(head.as_bytes(), |head| {
+                let found: Vec<_> = head.request.fields.iter().map(|(name, value)| (name.to_owned(), trim(value).to_vec())).collect();
+                let Target::Path { path, query } = head.request.target else { panic!("{target}") };
+                (head.request.method.to_string(), path.to_vec(), query.map(<[u8]>::to_vec), found)
+            });
+            let host = ("Host".to_owned(), b"a".to_vec());
+            let fields = fields.into_iter().map(|(name, value)| (name, value.into_bytes()));
+            let fields: Vec<_> = std::iter::once(host).chain(fields).collect();
+            prop_assert_eq!(read, Ok(Some((method, path.into_bytes(), query.map(String::into_bytes), fields))));
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! The http layer: connections, framing, what is refused and how.
 
 use std::net::Shutdown;
+use std::time::SystemTime;
 
 use crate::support::{Client, Reply, Salver, Site, curl, get, start_of};
 
@@ -16,6 +17,7 @@ fn check_reply(reply: &Reply, status: u16, body: &str) {
     assert_eq!((reply.status, &*reply.text()), (status, body), "{}", reply.head);
 }
 
+/// RFC 9112 section 4, RFC 9110 sections 6.6.1, 8.6 and 10.2.4
 #[test]
 fn a_get_is_answered_with_head_and_body() {
     let site = Site::with(HELLO);
@@ -25,7 +27,7 @@ fn a_get_is_answered_with_head_and_body() {
     assert_eq!(reply.field("content-length"), Some("14"));
     assert_eq!(reply.field("server"), Some("salver"));
     assert_eq!(reply.field("connection"), None);
-    let date = salver::http::parse_date(reply.field("date").unwrap().as_bytes()).unwrap();
+    let date = salver::http::parse_date(reply.field("date").unwrap().as_bytes(), SystemTime::now()).unwrap();
     let off = date.elapsed().unwrap_or_else(|error| error.duration());
     assert!(off.as_secs() < 300, "{}", reply.head);
 }
@@ -44,6 +46,7 @@ fn curl_gets_what_is_served() {
     assert_eq!(said, "a1\nbb0\nccc0\n");
 }
 
+/// RFC 9112 section 9.3
 #[test]
 fn a_connection_serves_one_request_after_the_other() {
     let site = Site::with(HELLO);
@@ -76,6 +79,7 @@ fn check_connection(request: &str, field: Option<&str>, stays: bool) {
     }
 }
 
+/// RFC 9112 section 9.3 and appendix C.2.2, RFC 9110 section 2.5
 #[test]
 fn version_and_connection_field_decide_whether_it_stays() {
     check_connection("GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n", None, true);
@@ -94,6 +98,7 @@ fn version_and_connection_field_decide_whether_it_stays() {
     check_connection("GET /a.txt HTTP/1.9\r\nHost: h\r\n\r\n", None, true);
 }
 
+/// RFC 9112 section 9.3.2
 #[test]
 fn requests_sent_together_are_answered_in_order() {
     let site = Site::with(HELLO);
@@ -114,6 +119,7 @@ fn requests_sent_together_are_answered_in_order() {
     client.expect_end();
 }
 
+/// RFC 9112 section 9.6
 #[test]
 fn what_follows_the_last_request_is_not_answered() {
     let site = Site::with(HELLO);
@@ -124,6 +130,7 @@ fn what_follows_the_last_request_is_not_answered() {
     client.expect_end();
 }
 
+/// RFC 9112 section 2.2: a message is a sequence of octets, however they arrive.
 #[test]
 fn a_request_may_come_in_any_pieces() {
     let site = Site::with(HELLO);
@@ -143,6 +150,7 @@ fn a_request_may_come_in_any_pieces() {
     check_reply(&client.reply(), 200, "bb");
 }
 
+/// RFC 9112 section 2.2
 #[test]
 fn empty_lines_before_a_request_are_skipped() {
     let site = Site::with(HELLO);
@@ -153,6 +161,7 @@ fn empty_lines_before_a_request_are_skipped() {
     check_reply(&client.reply(), 200, "bb");
 }
 
+/// RFC 9112 section 3.2.2
 #[test]
 fn a_target_may_be_an_absolute_uri() {
     let site = Site::with(HELLO);
@@ -162,6 +171,7 @@ fn a_target_may_be_an_absolute_uri() {
     }
 }
 
+/// RFC 9110 section 9.3.2
 #[test]
 fn head_is_the_head_of_get() {
     let site = Site::with(HELLO);
@@ -184,6 +194,7 @@ fn head_is_the_head_of_get() {
     }
 }
 
+/// RFC 9112 section 9.6
 #[test]
 fn a_half_closed_client_gets_its_answers() {
     let site = Site::with(HELLO);
@@ -196,6 +207,7 @@ fn a_half_closed_client_gets_its_answers() {
     client.expect_end();
 }
 
+/// RFC 9112 section 8
 #[test]
 fn a_request_that_is_cut_gets_no_answer() {
     let site = Site::with(HELLO);
@@ -229,6 +241,7 @@ fn check_body(server: &Salver, method: &str, framing: &str, body: &str) {
     check_reply(&client.reply(), 200, "bb");
 }
 
+/// RFC 9112 sections 6.3, 7.1 and 9.3
 #[test]
 fn a_body_is_discarded_and_the_next_request_served() {
     let site = Site::with(HELLO);
@@ -266,7 +279,7 @@ fn what_is_malformed_is_refused_with_400() {
     let server = Salver::serve(&site);
     let long_number = "9".repeat(30);
     for request in [
-        // Request line
+        // Request line: RFC 9112 sections 2.2, 2.3 and 3
         " GET / HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET /  HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -279,12 +292,14 @@ fn what_is_malformed_is_refused_with_400() {
         "GET / HTTP/1.10\r\nHost: h\r\n\r\n",
         "GET / HTTP/01.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.x\r\nHost: h\r\n\r\n",
+        "GET / HTTP/0.9\r\nHost: h\r\n\r\n",
+        "GET /\r\n",
         "GET HTTP/1.1\r\nHost: h\r\n\r\n",
         "G(T / HTTP/1.1\r\nHost: h\r\n\r\n",
         "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}",
         "\0",
         "\n\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        // Target
+        // Target: RFC 9112 section 3.2, RFC 9110 sections 4.2.1, 4.2.4 and 9.3.6
         "GET a.txt HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET * HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET ftp://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -294,7 +309,9 @@ fn what_is_malformed_is_refused_with_400() {
         "GET /a\u{1}b HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET /a\u{7f}b HTTP/1.1\r\nHost: h\r\n\r\n",
         "CONNECT / HTTP/1.1\r\nHost: h\r\n\r\n",
-        // Host
+        "CONNECT h: HTTP/1.1\r\nHost: h\r\n\r\n",
+        "CONNECT h:0 HTTP/1.1\r\nHost: h\r\n\r\n",
+        // Host: RFC 9112 section 3.2, RFC 9110 section 7.2
         "GET / HTTP/1.1\r\n\r\n",
         "GET http://h/ HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
@@ -308,7 +325,11 @@ fn what_is_malformed_is_refused_with_400() {
         "GET / HTTP/1.1\r\nHost: h:-1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\"b\r\n\r\n",
-        // Lines
+        "GET / HTTP/1.1\r\nHost: \r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: %zz\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [1.2.3.4]\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h:65536\r\n\r\n",
+        // Lines: RFC 9112 sections 2.2, 5.1 and 5.2, RFC 9110 section 5.5
         "GET / HTTP/1.1\nHost: h\n\n",
         "GET / HTTP/1.1\r\nHost: h\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\n\n",
@@ -328,7 +349,7 @@ fn what_is_malformed_is_refused_with_400() {
         "GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX: a\u{1b}b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX: a\u{7f}b\r\n\r\n",
-        // Framing
+        // Framing: RFC 9112 sections 6.1 and 6.3, RFC 9110 section 8.6
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\na",
@@ -359,6 +380,9 @@ fn what_is_malformed_is_refused_with_400() {
         "1\r\na0\r\n\r\n",
         "1;\n",
         "1;a\0b\r\n",
+        "1;\r\na\r\n0\r\n\r\n",
+        "1;a=\r\na\r\n0\r\n\r\n",
+        "1;a=\"\r\na\r\n0\r\n\r\n",
         "0\r\nX\r\n\r\n",
         "0\r\n X: y\r\n\r\n",
         "0\r\nX : y\r\n\r\n",
@@ -389,16 +413,18 @@ fn what_is_odd_but_well_formed_is_served() {
     }
 }
 
+/// RFC 9110 sections 2.5 and 15.6.6
 #[test]
 fn other_versions_are_refused_with_505() {
     let site = Site::with(HELLO);
     let server = Salver::serve(&site);
-    for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.0", "HTTP/9.9"] {
+    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/9.9"] {
         check_refused(&server, format!("GET / {version}\r\nHost: h\r\n\r\n"), 505);
     }
     check_refused(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
 }
 
+/// RFC 9112 sections 3 and 5.4, RFC 9110 section 15.5.15, RFC 6585 section 5
 #[test]
 fn a_head_has_its_limits() {
     let site = Site::with(HELLO);
@@ -407,6 +433,7 @@ fn a_head_has_its_limits() {
     check_reply(&server.get(&target(8 << 10), ""), 200, "a");
     check_refused(&server, get(&target((8 << 10) + 1), ""), 414);
     check_refused(&server, format!("GET /{}", "a".repeat(100_000)), 414);
+    check_refused(&server, "A".repeat(100_000), 501);
 
     let field = |bytes: usize| format!("X: {}\r\n", "x".repeat(bytes - "Host: localhost\r\nX: \r\n".len()));
     check_reply(&server.get("/a.txt", &field(16 << 10)), 200, "a");
@@ -429,6 +456,7 @@ fn limits_follow_the_configuration() {
     assert_eq!(server.get("/", "X: y\r\n").status, 200);
 }
 
+/// RFC 9110 section 15.5.14
 #[test]
 fn a_body_that_is_too_large_is_refused_with_413() {
     let site = Site::with(HELLO);
@@ -447,6 +475,7 @@ fn a_body_that_is_too_large_is_refused_with_413() {
     assert_eq!(server.get("/a.txt", &format!("Content-Length: 1000\r\n\r\n{fits}")).status, 200);
 }
 
+/// RFC 9112 section 9.6
 #[test]
 fn a_refusal_is_readable_while_the_client_keeps_sending() {
     let site = Site::with(HELLO);
@@ -462,6 +491,7 @@ fn a_refusal_is_readable_while_the_client_keeps_sending() {
     client.expect_end();
 }
 
+/// RFC 9110 sections 10.1.1 and 15.5.18
 #[test]
 fn an_expectation_is_answered_finally() {
     let site = Site::with(HELLO);
@@ -483,6 +513,7 @@ fn an_expectation_is_answered_finally() {
     }
 }
 
+/// RFC 9110 section 15.5.9
 #[test]
 fn a_head_that_takes_too_long_is_told_408() {
     let site = Site::with(HELLO);

@@ -1,6 +1,10 @@
-//! Several ranges in one answer (RFC 9110 section 14.6), from memory and from disk.
+//! Range requests (RFC 9110 section 14): one part, or several in one answer, from memory and from disk.
 
-use crate::support::{Reply, Salver, Site, get};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::preconditions::{Dated, WHOLE};
+use crate::support::{Reply, Salver, Site, curl, get};
 
 /// Bytes whose place can be told from them.
 fn numbered(bytes: usize) -> Vec<u8> {
@@ -57,6 +61,63 @@ fn check(server: &Salver, target: &str, length: usize, ranges: &str, expected: &
     assert!(parts(&reply) == expected, "{target} {ranges}: {}", reply.head);
 }
 
+/// RFC 9110 sections 14.1.2, 14.2, 14.4 and 15.5.17
+#[test]
+fn one_range_is_a_206() {
+    let dated = Dated::new();
+    for (range, part, content_range) in [
+        ("0-0", "0", "bytes 0-0/10"),
+        ("0-4", "01234", "bytes 0-4/10"),
+        ("3-", "3456789", "bytes 3-9/10"),
+        ("-3", "789", "bytes 7-9/10"),
+        ("-99", WHOLE, "bytes 0-9/10"),
+        ("9-9", "9", "bytes 9-9/10"),
+        ("5-99999999999999999999999", "56789", "bytes 5-9/10"),
+    ] {
+        let reply = dated.check(&format!("Range: bytes={range}"), 206, part);
+        assert_eq!(reply.field("content-range"), Some(content_range), "{range}");
+        assert_eq!(reply.field("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(reply.field("etag"), Some(&*dated.etag));
+    }
+    dated.check("range:BYTES=0-0", 206, "0");
+    for range in ["10-", "10-20", "-0", "99999999999999999999999-"] {
+        let reply = dated.check(&format!("Range: bytes={range}"), 416, "");
+        assert_eq!(reply.field("content-range"), Some("bytes */10"), "{range}");
+    }
+    for range in ["bytes=4-2", "bytes=-", "bytes=", "bytes=a-b", "bytes=1-2-3", "lines=0-1", "0-1", "bytes 0-1", ""] {
+        assert_eq!(dated.check(&format!("Range: {range}"), 200, WHOLE).field("content-range"), None);
+    }
+    // A field that may not be repeated.
+    dated.check("Range: bytes=0-1\nRange: bytes=2-3", 200, WHOLE);
+    let url = dated.server.url("/digits.txt");
+    assert_eq!(curl(&["--range", "2-4"], &url), "234");
+    assert_eq!(curl(&["--continue-at", "7"], &url), "789");
+}
+
+/// RFC 9110 section 14.2: Range is defined for GET alone.
+#[test]
+fn head_knows_no_ranges() {
+    let dated = Dated::new();
+    let request = get("/digits.txt", "Range: bytes=2-3\r\n").replace("GET", "HEAD");
+    let reply = dated.server.ask(request);
+    assert_eq!((reply.status, reply.field("content-length"), reply.field("content-range")), (200, Some("10"), None));
+}
+
+/// RFC 9110 section 14.4: no Content-Range can tell a part of nothing.
+#[test]
+fn an_empty_file_is_a_file() {
+    let site = Site::with(&[("empty.txt", "")]);
+    let server = Salver::serve(&site);
+    let reply = server.get("/empty.txt", "");
+    assert_eq!((reply.status, reply.field("content-length")), (200, Some("0")));
+    assert_eq!(server.get("/empty.txt", &format!("If-None-Match: {}\r\n", reply.field("etag").unwrap())).status, 304);
+    for range in ["0-", "0-0", "-1"] {
+        let reply = server.get("/empty.txt", &format!("Range: bytes={range}\r\n"));
+        assert_eq!((reply.status, reply.field("content-range")), (416, Some("bytes */0")), "{range}");
+    }
+}
+
+/// RFC 9110 sections 14.2 and 14.6
 #[test]
 fn parts_come_in_the_order_asked_joined_where_they_overlap() {
     let site = site();
@@ -69,6 +130,7 @@ fn parts_come_in_the_order_asked_joined_where_they_overlap() {
     }
 }
 
+/// RFC 9110 section 15.3.7.2
 #[test]
 fn one_part_that_is_left_is_an_ordinary_206() {
     let site = site();
@@ -80,6 +142,7 @@ fn one_part_that_is_left_is_an_ordinary_206() {
     }
 }
 
+/// RFC 9110 section 17.15
 #[test]
 fn too_many_ranges_get_the_whole() {
     let site = site();
@@ -115,4 +178,55 @@ fn unsatisfiable_and_conditional_requests_are_told_as_ever() {
     assert_eq!((reply.status, reply.body.len()), (200, 1_000));
     let reply = server.get("/small.bin", "Range: bytes=0-1,4-5\r\nIf-None-Match: *\r\n");
     assert_eq!((reply.status, reply.body.len()), (304, 0));
+}
+
+/// RFC 9110 section 15.3.7.3: however a file is asked for in parts, put together they are the file.
+#[test]
+fn every_set_of_parts_is_the_file() {
+    let site = site();
+    let server = Salver::serve(&site);
+    let cuts = prop::collection::vec(any::<prop::sample::Index>(), 1..40);
+    let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&(cuts, any::<u64>(), 1..=16usize), |(cuts, order, together)| {
+        let mut client = server.connect();
+        for (target, length) in [("/small.bin", 1_000), ("/large.bin", 1 << 20)] {
+            let mut ranges = split(length, &cuts);
+            ranges.sort_by_key(|(first, _)| (*first as u64 + 1).wrapping_mul(order | 1));
+            let mut file = vec![0xa5; length];
+            for ranges in ranges.chunks(together) {
+                let field = ranges.iter().map(|(first, last)| format!("{first}-{last}")).collect::<Vec<_>>().join(", ");
+                client.send(get(target, &format!("Range: bytes={field}\r\n")));
+                for (first, content) in placed(&client.reply(), length) {
+                    file[first..first + content.len()].copy_from_slice(&content);
+                }
+            }
+            prop_assert!(file == numbered(length), "{target}, {together} at once: {ranges:?}");
+        }
+        Ok(())
+    });
+    assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
+}
+
+/// Ranges that are all of a file together.
+fn split(length: usize, cuts: &[prop::sample::Index]) -> Vec<(usize, usize)> {
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(length) + 1).chain([length]).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(&ends).map(|(first, end)| (first, end - 1)).collect()
+}
+
+/// The parts of an answer, each with its place in the file: of a 206 with one or several, or of the whole.
+#[track_caller]
+fn placed(reply: &Reply, length: usize) -> Vec<(usize, Vec<u8>)> {
+    let first = |range: &str| {
+        let (span, total) = range.split_once('/').unwrap();
+        assert_eq!(total, length.to_string(), "{range}");
+        span.split_once('-').unwrap().0.parse::<usize>().unwrap()
+    };
+    match reply.field("content-range") {
+        _ if reply.status == 200 => vec![(0, reply.body.clone())],
+        Some(range) => vec![(first(range.strip_prefix("bytes ").unwrap()), reply.body.clone())],
+        None => parts(reply).into_iter().map(|(range, content)| (first(&range), content)).collect(),
+    }
 }

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a test waits for anything. Long, because machines can be busy; nothing here waits that long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A date that no test runs at: Sun, 06 Nov 1994 08:49:37 GMT.
+pub const NOVEMBER_1994: i64 = 784_111_777;
 
 /// A folder to serve, gone when the test is over.
 pub struct Site {
@@ -253,6 +256,22 @@ impl Salver {
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait()
+    }
+}
+
+/// Waits until whatever the site holds now has not been changed for long enough to be kept ready: then a large file gets
+/// a tag made of its state.
+#[track_caller]
+pub fn settle(site: &Site, root: &str, server: &Salver) {
+    site.write(&format!("{root}settling.bin"), vec![0; 200_000]);
+    let (mut client, deadline) = (server.connect(), Instant::now() + PATIENCE);
+    loop {
+        client.send(get("/settling.bin", ""));
+        if client.reply().field("etag").is_some() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it gets no tag");
+        assert!(!client.fills_within(50), "nothing was asked");
     }
 }
 
