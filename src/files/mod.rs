@@ -243,15 +243,15 @@ impl Handler for Files {
 
 /// From a representation to the answer that the request's conditions and range select.
 fn select(representation: &Representation, request: &Request<'_>, ranges_max: usize) -> Response {
-    let (fields, validators, now) = (request.fields, &representation.validators, SystemTime::now());
-    match conditional::evaluate(fields, validators, now) {
+    let (fields, validators) = (request.fields, &representation.validators);
+    match conditional::evaluate(fields, validators, SystemTime::now) {
         Outcome::NotModified => return representation.not_modified(),
         Outcome::Failed => return Response::error_page(StatusCode::PRECONDITION_FAILED),
         Outcome::Proceed => {}
     }
     // Range is defined for GET alone (RFC 9110 section 14.2).
     let range = fields.only("range").filter(|_| request.method == Method::GET);
-    let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, now)) else {
+    let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now)) else {
         return representation.whole();
     };
     match range::select(range, representation.length, ranges_max) {
