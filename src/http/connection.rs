@@ -471,7 +471,8 @@ impl<H: Handler> Turn<'_, H> {
         match self.buffers.inbox.read_from(self.stream) {
             Ok(read @ 1..) if read as u64 <= bytes_left && self.now < until => {
                 self.session.state = State::Lingering { until, bytes_left: bytes_left - read as u64 };
-                Ok(Step::Go)
+                self.bytes_left = self.bytes_left.saturating_sub(read as u64);
+                Ok(if self.bytes_left == 0 { Step::Over(Next::Again) } else { Step::Go })
             }
             Ok(_) => Ok(Step::Over(Next::Close)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -26,14 +26,14 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Bytes a second, over `write_timeout`, below which a response is cut off. Default: 256.
     pub write_rate_min: u64,
-    /// Body bytes written for one connection before the others have their turn. Default: 1 MiB.
+    /// Body bytes read or written for one connection before the others have their turn. Default: 1 MiB.
     pub turn_bytes_max: u64,
     /// Requests answered for one connection before the others have their turn. Default: 32.
     pub turn_requests_max: u32,
     /// The time a closing connection is still read, so that the peer gets the last answer (RFC 9112 section 9.6).
     /// Default: 2 s.
     pub linger_timeout: Duration,
-    /// The bytes read and thrown away in that time. Default: 256 KiB.
+    /// The bytes read and thrown away in that time. Default: 64 MiB.
     pub linger_bytes_max: u64,
 }
 
@@ -62,7 +62,7 @@ impl Default for Limits {
             turn_bytes_max: 1 << 20,
             turn_requests_max: 32,
             linger_timeout: Duration::from_secs(2),
-            linger_bytes_max: 256 << 10,
+            linger_bytes_max: 64 << 20,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The http layer: connections, framing, what is refused and how.
 
 use std::net::Shutdown;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use crate::support::{Client, Reply, Salver, Site, curl, get, start_of};
+use crate::support::{Client, PATIENCE, Reply, Salver, Site, curl, get, start_of};
 
 const HELLO: &[(&str, &str)] = &[("index.html", "<h1>hello</h1>"), ("a.txt", "a"), ("b.txt", "bb"), ("c.txt", "ccc")];
 
@@ -480,8 +480,9 @@ fn a_body_that_is_too_large_is_refused_with_413() {
 fn a_refusal_is_readable_while_the_client_keeps_sending() {
     let site = Site::with(HELLO);
     let server = Salver::serve(&site);
-    let more = "x".repeat(200_000);
-    check_refused(&server, format!("POST /a.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n{more}"), 413);
+    // More than the sockets' buffers and a turn hold.
+    let more = "x".repeat(8_000_000);
+    check_refused(&server, format!("POST /a.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n{more}"), 413);
     check_refused(&server, format!("BAD\r\n\r\n{more}"), 400);
     check_refused(&server, format!("{}{more}", last("/missing").replace("Host", "Hast")), 400);
     // The last answer that was asked for, too.
@@ -489,6 +490,32 @@ fn a_refusal_is_readable_while_the_client_keeps_sending() {
     client.send(last("/a.txt") + &more);
     check_reply(&client.reply(), 200, "a");
     client.expect_end();
+}
+
+/// RFC 9112 section 9.6
+#[test]
+fn nobody_is_read_for_ever_after_the_last_answer() {
+    let site = Site::with(HELLO);
+    let server = Salver::set(&site, &[("linger_bytes_max", "100000"), ("linger_timeout_s", "3600")]);
+    let mut client = server.connect();
+    client.send("BAD\r\n\r\n");
+    assert_eq!(client.reply().status, 400);
+    until_cut(&mut client, &[b'x'; 1000]);
+
+    let server = Salver::set(&site, &[("linger_timeout_s", "1")]);
+    let mut client = server.connect();
+    client.send("BAD\r\n\r\n");
+    assert_eq!(client.reply().status, 400);
+    until_cut(&mut client, b"x");
+}
+
+/// Sends without end; the server ends it.
+#[track_caller]
+fn until_cut(client: &mut Client, piece: &[u8]) {
+    let deadline = Instant::now() + PATIENCE;
+    while client.try_send(piece) {
+        assert!(Instant::now() < deadline, "it is still read");
+    }
 }
 
 /// RFC 9110 sections 10.1.1 and 15.5.18
