@@ -1,0 +1,809 @@
+#!/usr/bin/env python3
+"""Differential test: what salver, nginx and lighttpd answer to the same bytes.
+
+    cargo build --release
+    python3 tests/differential.py            # the answers that differ, each with its reason
+    python3 tests/differential.py --list     # all answers
+    python3 tests/differential.py -v range   # all that is compared, of the cases with "range" in their names
+
+Every server serves the same temporary tree, on a loopback port of its own, with its defaults in all that is HTTP. Each
+case is a connection: bytes are sent, answers read till nothing more comes, then one more request tells whether the
+connection is still good. Where salver answers otherwise than a peer the case has to say `why`; a difference without a
+reason is "unexplained", a reason without a difference "stale". A difference isn't a fault: some reasons say that both
+answers are right. They were written with nginx 1.22 and lighttpd 1.4.69.
+
+Exit status: 0 all differences are explained, or no peer is there; 1 some are not, or a reason is stale; 2 usage, or a
+server doesn't start.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urljoin
+
+QUIET_S = 0.25  # what hasn't begun to come by then isn't coming before more is sent
+ANSWER_S = 1.5  # time for the last answer and the close behind it
+START_S = 5.0
+CONNECTIONS_MAX = 24
+
+MODIFIED, SAME = 1_733_443_200, "Fri, 06 Dec 2024 00:00:00 GMT"
+EARLIER, LATER, FUTURE = "Thu, 05 Dec 2024 23:59:59 GMT", "Sat, 07 Dec 2024 00:00:00 GMT", "Wed, 01 Jan 2098 00:00:00 GMT"
+
+TREE = {
+    "index.html": b"<p>root\n", "hello.txt": b"0123456789\n", "probe.txt": b"probe\n", "empty.txt": b"",
+    "big.bin": bytes(range(256)) * 1200, "dir/index.html": b"<p>dir\n", "dir/a.txt": b"a\n", "bare/a.txt": b"bare\n",
+    "dir sp/index.html": b"<p>sp\n", "d?r/index.html": b"<p>q\n", "d\u00fc/index.html": b"<p>u\n",
+    "sp ace.txt": b"space\n", "plus+.txt": b"plus\n", "a#b?c%d:e.txt": b"odd\n", "u\u00fc.txt": b"utf-8\n",
+    b"l\xfc.txt": b"latin-1\n", "a%2fb.txt": b"literal\n", "semi;v=1.txt": b"semi\n", "back\\slash.txt": b"back\n",
+    "a..b.txt": b"dots\n", ".secret": b"secret\n", ".well-known/it.txt": b"known\n", "future.txt": b"future\n",
+    "epoch.txt": b"epoch\n", "../outside.txt": b"outside\n",
+}
+LINKS = {"link-in": "hello.txt", "link-out": "../outside.txt", "link-broken": "nowhere"}
+MTIMES = {"future.txt": 4_070_908_800, "epoch.txt": 0}
+
+
+class Case(NamedTuple):
+    name: str
+    pieces: tuple
+    why: str
+    half_close: bool
+
+
+def case(name, *pieces, why="", half_close=False):
+    """Pieces are sent one after the other, each when nothing more comes. PORT, ETAG (of /hello.txt, without quotes) are
+    replaced by each server's own."""
+    return Case(name, pieces, why, half_close)
+
+
+def ask(target, *fields, method="GET", version="HTTP/1.1", host="Host: localhost:PORT", body=""):
+    lines = [f"{method} {target} {version}", *([host] if host else []), *fields]
+    return "\r\n".join(lines) + "\r\n\r\n" + body
+
+
+def hello(*fields, **how):
+    return ask("/hello.txt", *fields, **how)
+
+
+def line(request_line):
+    return f"{request_line}\r\nHost: localhost:PORT\r\n\r\n"
+
+
+def byte_range(value, *fields, target="/hello.txt", **how):
+    return ask(target, f"Range: {value}", *fields, **how)
+
+
+def length(value, body="", *fields, **how):
+    return hello(f"Content-Length: {value}", *fields, body=body, **how)
+
+
+def chunked(body, *fields, **how):
+    return hello("Transfer-Encoding: chunked", *fields, body=body, **how)
+
+
+CASES = [
+    # The request line (RFC 9112 section 3)
+    case("plain", hello()),
+    case("head", hello(method="HEAD")),
+    case("head-big", ask("/big.bin", method="HEAD")),
+    case("empty-line-before", "\r\n" + hello()),
+    case("four-empty-lines-before", "\r\n" * 4 + hello()),
+    case("lf-before", "\n" + hello()),
+    case("bare-lf", hello().replace("\r\n", "\n")),
+    case("bare-lf-after-request-line", hello().replace("\r\n", "\n", 1)),
+    case("bare-lf-after-field", hello("A: b").replace("b\r\n", "b\n")),
+    case("bare-lf-at-end", hello()[:-2] + "\n"),
+    case("bare-cr-in-line", line("GET /hello.txt\rHTTP/1.1")),
+    case("two-spaces", line("GET  /hello.txt HTTP/1.1")),
+    case("two-spaces-before-version", line("GET /hello.txt  HTTP/1.1")),
+    case("tab-as-separator", line("GET\t/hello.txt\tHTTP/1.1")),
+    case("space-before-method", line(" GET /hello.txt HTTP/1.1")),
+    case("space-behind-version", line("GET /hello.txt HTTP/1.1 ")),
+    case("no-version", line("GET /hello.txt")),
+    case("no-version-alone", "GET /hello.txt\r\n"),
+    case("no-target", line("GET HTTP/1.1")),
+    case("method-alone", line("GET")),
+    case("lower-case-method", hello(method="get")),
+    case("method-with-punctuation", hello(method="G!T")),
+    case("method-with-bracket", hello(method="G(T")),
+    case("long-method", hello(method="A" * 200)),
+    case("lower-case-version", hello(version="http/1.1")),
+    case("version-1.2", hello(version="HTTP/1.2")),
+    case("version-1.9-close", hello("Connection: close", version="HTTP/1.9")),
+    case("version-1.10", hello(version="HTTP/1.10")),
+    case("version-01.1", hello(version="HTTP/01.1")),
+    case("version-1", hello(version="HTTP/1")),
+    case("version-1.1x", hello(version="HTTP/1.1x")),
+    case("version-0.9", hello(version="HTTP/0.9")),
+    case("version-2.0", hello(version="HTTP/2.0")),
+    case("version-9.1", hello(version="HTTP/9.1")),
+    case("version-https", hello(version="HTTPS/1.1")),
+    case("http2-preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    case("tls-hello", "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00\r\n\r\n"),
+    case("space-in-target", line("GET /sp ace.txt HTTP/1.1")),
+    case("control-in-target", line("GET /hello.txt?\x01 HTTP/1.1")),
+    case("delete-in-target", line("GET /hello.txt?\x7f HTTP/1.1")),
+    case("nul-in-target", line("GET /hello.txt?\0 HTTP/1.1")),
+    case("raw-utf8-in-target", line("GET /u\u00c3\u00bc.txt HTTP/1.1")),
+    case("fragment-in-target", line("GET /hello.txt#top HTTP/1.1")),
+    case("long-target", ask("/hello.txt?" + "q" * 9000)),
+    case("query-of-7000", ask("/hello.txt?" + "q" * 7000)),
+    # Forms of the target (RFC 9112 section 3.2)
+    case("absolute-form", ask("http://localhost:PORT/hello.txt")),
+    case("absolute-form-other-host", ask("http://other.example/hello.txt")),
+    case("absolute-form-upper-case-scheme", ask("HTTP://localhost/hello.txt")),
+    case("absolute-form-https", ask("https://localhost/hello.txt")),
+    case("absolute-form-without-path", ask("http://localhost")),
+    case("absolute-form-with-query-only", ask("http://localhost?q")),
+    case("absolute-form-other-scheme", ask("ftp://localhost/hello.txt")),
+    case("absolute-form-userinfo", ask("http://me@localhost/hello.txt")),
+    case("absolute-form-empty-host", ask("http:///hello.txt")),
+    case("absolute-form-bad-port", ask("http://localhost:port/hello.txt")),
+    case("absolute-form-without-host-field", ask("http://localhost/hello.txt", host="")),
+    case("absolute-form-http10", ask("http://localhost/hello.txt", version="HTTP/1.0", host="")),
+    case("asterisk-get", ask("*")),
+    case("asterisk-options", ask("*", method="OPTIONS")),
+    case("relative-target", ask("hello.txt")),
+    case("authority-form-get", ask("localhost:80")),
+    case("connect-authority", ask("localhost:80", method="CONNECT")),
+    case("connect-path", ask("/hello.txt", method="CONNECT")),
+    # Host (RFC 9112 section 3.2)
+    case("host-missing", hello(host="")),
+    case("host-missing-http10", hello(host="", version="HTTP/1.0")),
+    case("host-twice", hello("Host: localhost:PORT")),
+    case("host-twice-differing", hello("Host: other.example")),
+    case("host-twice-http10", hello("Host: other.example", version="HTTP/1.0")),
+    case("host-empty", hello(host="Host:")),
+    case("host-port-only", hello(host="Host: :80")),
+    case("host-userinfo", hello(host="Host: me@localhost")),
+    case("host-path", hello(host="Host: localhost/x")),
+    case("host-space", hello(host="Host: local host")),
+    case("host-comma", hello(host="Host: a,b")),
+    case("host-quote", hello(host='Host: "a"')),
+    case("host-not-ascii", hello(host="Host: \u00fc.example")),
+    case("host-percent", hello(host="Host: a%62c")),
+    case("host-percent-broken", hello(host="Host: a%zzc")),
+    case("host-underscore", hello(host="Host: a_b.example")),
+    case("host-port-empty", hello(host="Host: localhost:")),
+    case("host-port-word", hello(host="Host: localhost:http")),
+    case("host-port-too-large", hello(host="Host: localhost:65536")),
+    case("host-ipv6", hello(host="Host: [::1]:80")),
+    case("host-ipv6-open", hello(host="Host: [::1")),
+    case("host-ipv6-garbage", hello(host="Host: [g]")),
+    case("host-dots", hello(host="Host: a..b")),
+    case("host-trailing-dot", hello(host="Host: localhost.")),
+    # Field lines (RFC 9112 section 5)
+    case("space-before-colon", hello("A : b")),
+    case("space-before-colon-of-host", hello(host="Host : localhost")),
+    case("empty-field-name", hello(": b")),
+    case("no-colon", hello("nonsense")),
+    case("name-with-space", hello("A b: c")),
+    case("name-with-bracket", hello("A(b: c")),
+    case("name-with-slash", hello("A/b: c")),
+    case("name-with-underscore", hello("A_b: c")),
+    case("name-not-ascii", hello("\u00fc: c")),
+    case("folded-field", hello("A: b", " c")),
+    case("folded-first-field", "GET /hello.txt HTTP/1.1\r\n Host: x\r\nHost: x\r\n\r\n"),
+    case("nul-in-value", hello("A: b\0c")),
+    case("cr-in-value", hello("A: b\rc")),
+    case("control-in-value", hello("A: b\x01c")),
+    case("delete-in-value", hello("A: b\x7fc")),
+    case("latin1-in-value", hello("A: \u00fc")),
+    case("tabs-around-value", hello("Range:\t bytes=0-0 \t")),
+    case("empty-value", hello("A:")),
+    case("names-in-other-case", hello("rANGE: bytes=0-0")),
+    case("90-fields", hello(*["A: b"] * 90)),
+    case("150-fields", hello(*["A: b"] * 150)),
+    case("field-of-6000", hello("A: " + "b" * 6000)),
+    case("field-of-20000", hello("A: " + "b" * 20000)),
+    # Where a body ends (RFC 9112 sections 6 and 7)
+    case("get-body", length(5, "hello") + hello()),
+    case("get-body-length-0", length(0) + hello()),
+    case("post-body", length(5, "hello", method="POST") + hello()),
+    case("post-without-length", hello(method="POST") + hello()),
+    case("length-plus", length("+5", "hello")),
+    case("length-minus", length("-1")),
+    case("length-list-same", length("5, 5", "hello")),
+    case("length-twice-same", length(5, "hello", "Content-Length: 5")),
+    case("length-twice-differing", length(5, "hello", "Content-Length: 6")),
+    case("length-hexadecimal", length("0x5", "hello")),
+    case("length-space-inside", length("5 5", "hello")),
+    case("length-empty", length("")),
+    case("length-leading-zeros", length("0005", "hello") + hello()),
+    case("length-2^64", length(2**64 + 5, "hello")),
+    case("length-2^63", length(2**63, "hello")),
+    case("length-2^62-get", length(2**62, "hello")),
+    case("length-incomplete-get", length(1000, "hello")),
+    case("length-incomplete-post", length(1000, "hello", method="POST")),
+    case("length-incomplete-half-close", length(1000, "hello"), half_close=True),
+    case("body-of-70000-get", length(70000, "b" * 70000) + hello()),
+    case("body-of-70000-post", length(70000, "b" * 70000, method="POST") + hello()),
+    case("body-of-2000000-post", length(2_000_000, "b" * 2_000_000, method="POST")),
+    case("length-and-chunked", chunked("0\r\n\r\n", "Content-Length: 5")),
+    case("chunked-get", chunked("5\r\nhello\r\n0\r\n\r\n") + hello()),
+    case("chunked-post", chunked("5\r\nhello\r\n0\r\n\r\n", method="POST") + hello()),
+    case("chunked-http10", chunked("0\r\n\r\n", version="HTTP/1.0")),
+    case("chunked-upper-case", hello("Transfer-Encoding: CHUNKED", body="0\r\n\r\n")),
+    case("chunked-with-parameter", hello("Transfer-Encoding: chunked;q=1", body="0\r\n\r\n")),
+    case("chunked-twice", hello("Transfer-Encoding: chunked, chunked", body="0\r\n\r\n")),
+    case("chunked-twice-in-two-lines", chunked("0\r\n\r\n", "Transfer-Encoding: chunked")),
+    case("coding-gzip", hello("Transfer-Encoding: gzip", body="0\r\n\r\n")),
+    case("coding-gzip-chunked", hello("Transfer-Encoding: gzip, chunked", body="0\r\n\r\n")),
+    case("coding-chunked-gzip", hello("Transfer-Encoding: chunked, gzip", body="0\r\n\r\n")),
+    case("coding-identity", hello("Transfer-Encoding: identity")),
+    case("coding-xchunked", hello("Transfer-Encoding: xchunked", body="0\r\n\r\n")),
+    case("coding-empty", hello("Transfer-Encoding:", body="0\r\n\r\n")),
+    case("chunk-extension", chunked("5;a=b\r\nhello\r\n0\r\n\r\n") + hello()),
+    case("chunk-extension-quoted", chunked('5;a="b;c"\r\nhello\r\n0;d\r\n\r\n') + hello()),
+    case("chunk-extension-space", chunked("5 ; a = b\r\nhello\r\n0\r\n\r\n") + hello()),
+    case("chunk-extension-broken", chunked("5;=\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-extension-cr", chunked("5;a=\rb\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-size-hexadecimal", chunked("A\r\n0123456789\r\n0\r\n\r\n") + hello()),
+    case("chunk-size-zeros", chunked("0005\r\nhello\r\n000\r\n\r\n") + hello()),
+    case("chunk-size-garbage", chunked("g\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-size-0x", chunked("0x5\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-size-minus", chunked("-1\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-size-empty", chunked("\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-size-space", chunked("5 \r\nhello\r\n0\r\n\r\n")),
+    case("chunk-size-2^64", chunked("10000000000000005\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-size-2^63", chunked("8000000000000000\r\nhello\r\n0\r\n\r\n")),
+    case("chunk-bare-lf", chunked("5\nhello\n0\n\n")),
+    case("chunk-longer-than-size", chunked("5\r\nhelloXX\r\n0\r\n\r\n")),
+    case("chunk-incomplete", chunked("3e8\r\nhello")),
+    case("chunk-trailer", chunked("0\r\nA: b\r\n\r\n") + hello()),
+    case("chunk-trailer-broken", chunked("0\r\nnonsense\r\n\r\n")),
+    # Expect (RFC 9110 section 10.1.1)
+    case("expect-get", hello("Expect: 100-continue")),
+    case("expect-post", length(5, "", "Expect: 100-continue", method="POST"), "hello"),
+    case("expect-get-body", length(5, "", "Expect: 100-continue"), "hello"),
+    case("expect-body-at-once", length(5, "hello", "Expect: 100-continue", method="POST")),
+    case("expect-http10", length(5, "hello", "Expect: 100-continue", method="POST", version="HTTP/1.0")),
+    case("expect-other-case", length(5, "hello", "Expect: 100-Continue")),
+    case("expect-unknown", hello("Expect: 200-ok")),
+    case("expect-empty", hello("Expect:")),
+    # Methods (RFC 9110 section 9)
+    case("options", hello(method="OPTIONS")),
+    case("options-missing", ask("/missing", method="OPTIONS")),
+    case("post", length(0, method="POST")),
+    case("post-missing", ask("/missing", "Content-Length: 0", method="POST")),
+    case("post-directory", ask("/dir/", "Content-Length: 0", method="POST")),
+    case("put", length(0, method="PUT")),
+    case("put-missing", ask("/new.txt", "Content-Length: 0", method="PUT")),
+    case("delete", hello(method="DELETE")),
+    case("patch", length(0, method="PATCH")),
+    case("trace", hello(method="TRACE")),
+    case("propfind", hello(method="PROPFIND")),
+    case("unknown-method", hello(method="BREW")),
+    case("head-missing", ask("/missing", method="HEAD")),
+    case("get-missing", ask("/missing")),
+    # Preconditions (RFC 9110 section 13)
+    case("none-match-same", hello('If-None-Match: "ETAG"')),
+    case("none-match-weak", hello('If-None-Match: W/"ETAG"')),
+    case("none-match-list", hello('If-None-Match: "x", "ETAG" ,"y"')),
+    case("none-match-two-lines", hello('If-None-Match: "x"', 'If-None-Match: "ETAG"')),
+    case("none-match-comma-in-tag", hello('If-None-Match: "x,y", "ETAG"')),
+    case("none-match-star", hello("If-None-Match: *")),
+    case("none-match-star-quoted", hello('If-None-Match: "*"')),
+    case("none-match-other", hello('If-None-Match: "x"')),
+    case("none-match-unquoted", hello("If-None-Match: ETAG")),
+    case("none-match-half-quoted", hello('If-None-Match: "ETAG')),
+    case("none-match-lower-case-weak", hello('If-None-Match: w/"ETAG"')),
+    case("none-match-head", hello('If-None-Match: "ETAG"', method="HEAD")),
+    case("none-match-missing", ask("/missing", "If-None-Match: *")),
+    case("none-match-post", length(0, "", 'If-None-Match: "ETAG"', method="POST")),
+    case("none-match-other-and-same-date", hello('If-None-Match: "x"', f"If-Modified-Since: {SAME}")),
+    case("none-match-same-and-range", byte_range("bytes=0-0", 'If-None-Match: "ETAG"')),
+    case("none-match-other-and-range", byte_range("bytes=0-0", 'If-None-Match: "x"')),
+    case("match-same", hello('If-Match: "ETAG"')),
+    case("match-weak", hello('If-Match: W/"ETAG"')),
+    case("match-list", hello('If-Match: "x", "ETAG"')),
+    case("match-star", hello("If-Match: *")),
+    case("match-other", hello('If-Match: "x"')),
+    case("match-other-head", hello('If-Match: "x"', method="HEAD")),
+    case("match-missing", ask("/missing", "If-Match: *")),
+    case("match-other-post", length(0, "", 'If-Match: "x"', method="POST")),
+    case("match-same-none-match-same", hello('If-Match: "ETAG"', 'If-None-Match: "ETAG"')),
+    case("match-other-none-match-same", hello('If-Match: "x"', 'If-None-Match: "ETAG"')),
+    case("match-same-unmodified-earlier", hello('If-Match: "ETAG"', f"If-Unmodified-Since: {EARLIER}")),
+    case("match-other-and-range", byte_range("bytes=0-0", 'If-Match: "x"')),
+    case("modified-same", hello(f"If-Modified-Since: {SAME}")),
+    case("modified-later", hello(f"If-Modified-Since: {LATER}")),
+    case("modified-earlier", hello(f"If-Modified-Since: {EARLIER}")),
+    case("modified-future", hello(f"If-Modified-Since: {FUTURE}")),
+    case("modified-rfc850", hello("If-Modified-Since: Friday, 06-Dec-24 00:00:00 GMT")),
+    case("modified-asctime", hello("If-Modified-Since: Fri Dec  6 00:00:00 2024")),
+    case("modified-asctime-later", hello("If-Modified-Since: Sat Dec  7 00:00:00 2024")),
+    case("modified-garbage", hello("If-Modified-Since: yesterday")),
+    case("modified-empty", hello("If-Modified-Since:")),
+    case("modified-other-zone", hello("If-Modified-Since: Fri, 06 Dec 2024 00:00:00 +0100")),
+    case("modified-with-length", hello(f"If-Modified-Since: {SAME}; length=11")),
+    case("modified-twice", hello(f"If-Modified-Since: {SAME}", f"If-Modified-Since: {SAME}")),
+    case("modified-1901", hello("If-Modified-Since: Fri, 06 Dec 1901 00:00:00 GMT")),
+    case("modified-same-head", hello(f"If-Modified-Since: {SAME}", method="HEAD")),
+    case("modified-same-directory", ask("/dir/", f"If-Modified-Since: {SAME}")),
+    case("modified-epoch", ask("/epoch.txt", "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT")),
+    case("unmodified-same", hello(f"If-Unmodified-Since: {SAME}")),
+    case("unmodified-later", hello(f"If-Unmodified-Since: {LATER}")),
+    case("unmodified-earlier", hello(f"If-Unmodified-Since: {EARLIER}")),
+    case("unmodified-garbage", hello("If-Unmodified-Since: yesterday")),
+    case("unmodified-earlier-modified-later", hello(f"If-Unmodified-Since: {EARLIER}", f"If-Modified-Since: {LATER}")),
+    case("mtime-in-the-future", ask("/future.txt")),
+    case("mtime-epoch", ask("/epoch.txt")),
+    case("empty-file", ask("/empty.txt")),
+    # Ranges (RFC 9110 section 14)
+    case("range-first-byte", byte_range("bytes=0-0")),
+    case("range-middle", byte_range("bytes=3-5")),
+    case("range-open", byte_range("bytes=4-")),
+    case("range-suffix", byte_range("bytes=-3")),
+    case("range-suffix-0", byte_range("bytes=-0")),
+    case("range-suffix-too-large", byte_range("bytes=-999")),
+    case("range-all", byte_range("bytes=0-")),
+    case("range-last-behind-end", byte_range("bytes=5-999")),
+    case("range-behind-end", byte_range("bytes=11-")),
+    case("range-big", byte_range("bytes=100000-299999", target="/big.bin")),
+    case("range-reversed", byte_range("bytes=5-3")),
+    case("range-two", byte_range("bytes=0-1,5-6")),
+    case("range-two-big", byte_range("bytes=0-9,300000-300009", target="/big.bin")),
+    case("range-two-descending", byte_range("bytes=5-6,0-1")),
+    case("range-two-and-suffix", byte_range("bytes=0-0,-1")),
+    case("range-overlapping", byte_range("bytes=0-3,2-5")),
+    case("range-adjacent", byte_range("bytes=0-1,2-3")),
+    case("range-same-twice", byte_range("bytes=0-3,0-3")),
+    case("range-nested-in-all", byte_range("bytes=0-,1-,2-,3-")),
+    case("range-sixteen", byte_range("bytes=" + ",".join(f"{n}-{n}" for n in range(0, 3200, 200)), target="/big.bin")),
+    case("range-two-hundred", byte_range("bytes=" + ",".join(f"{n}-{n}" for n in range(0, 400, 2)), target="/big.bin")),
+    case("range-one-unsatisfiable", byte_range("bytes=0-1,50-60")),
+    case("range-all-unsatisfiable", byte_range("bytes=50-60,70-")),
+    case("range-one-malformed", byte_range("bytes=0-1,x")),
+    case("range-one-reversed", byte_range("bytes=0-1,5-3")),
+    case("range-empty-members", byte_range("bytes=,0-1,,")),
+    case("range-no-members", byte_range("bytes=,")),
+    case("range-nothing", byte_range("bytes=")),
+    case("range-dash", byte_range("bytes=-")),
+    case("range-garbage", byte_range("bytes=abc")),
+    case("range-plus", byte_range("bytes=+1-2")),
+    case("range-hexadecimal", byte_range("bytes=0x1-0x2")),
+    case("range-three-numbers", byte_range("bytes=1-2-3")),
+    case("range-spaces", byte_range("bytes= 0-1 , 5-6 ")),
+    case("range-space-inside", byte_range("bytes=0 - 1")),
+    case("range-space-as-separator", byte_range("bytes=0-1 5-6")),
+    case("range-no-equals-sign", byte_range("bytes 0-1")),
+    case("range-other-unit", byte_range("lines=0-1")),
+    case("range-unit-upper-case", byte_range("BYTES=0-1")),
+    case("range-last-2^64", byte_range(f"bytes=0-{2**64}")),
+    case("range-last-2^63", byte_range(f"bytes=0-{2**63}")),
+    case("range-first-2^64", byte_range(f"bytes={2**64}-")),
+    case("range-suffix-2^64", byte_range(f"bytes=-{2**64 + 1}")),
+    case("range-thirty-digits", byte_range("bytes=0-" + "9" * 30)),
+    case("range-head", byte_range("bytes=0-1", method="HEAD")),
+    case("range-twice", byte_range("bytes=0-1", "Range: bytes=5-6")),
+    case("range-http10", byte_range("bytes=0-1", version="HTTP/1.0")),
+    case("range-empty-file", byte_range("bytes=0-0", target="/empty.txt")),
+    case("range-empty-file-suffix", byte_range("bytes=-1", target="/empty.txt")),
+    case("range-missing", byte_range("bytes=0-0", target="/missing")),
+    case("range-redirect", byte_range("bytes=0-0", target="/dir")),
+    case("range-post", byte_range("bytes=0-0", "Content-Length: 0", method="POST")),
+    case("if-range-same", byte_range("bytes=0-0", 'If-Range: "ETAG"')),
+    case("if-range-weak", byte_range("bytes=0-0", 'If-Range: W/"ETAG"')),
+    case("if-range-other", byte_range("bytes=0-0", 'If-Range: "x"')),
+    case("if-range-other-unsatisfiable", byte_range("bytes=50-", 'If-Range: "x"')),
+    case("if-range-list", byte_range("bytes=0-0", 'If-Range: "x", "ETAG"')),
+    case("if-range-date", byte_range("bytes=0-0", f"If-Range: {SAME}")),
+    case("if-range-date-later", byte_range("bytes=0-0", f"If-Range: {LATER}")),
+    case("if-range-date-earlier", byte_range("bytes=0-0", f"If-Range: {EARLIER}")),
+    case("if-range-date-rfc850", byte_range("bytes=0-0", "If-Range: Friday, 06-Dec-24 00:00:00 GMT")),
+    case("if-range-garbage", byte_range("bytes=0-0", "If-Range: yesterday")),
+    case("if-range-alone", hello('If-Range: "ETAG"')),
+    # Directories and redirects (RFC 9110 sections 10.2.2 and 15.4.2)
+    case("directory", ask("/dir/")),
+    case("root", ask("/")),
+    case("redirect", ask("/dir")),
+    case("redirect-query", ask("/dir?a=b&c=%20d")),
+    case("redirect-empty-query", ask("/dir?")),
+    case("redirect-query-quote", ask('/dir?a"<b>')),
+    case("redirect-query-question", ask("/dir?a?b")),
+    case("redirect-head", ask("/dir", method="HEAD")),
+    case("redirect-post", ask("/dir", "Content-Length: 0", method="POST")),
+    case("redirect-http10-no-host", ask("/dir", version="HTTP/1.0", host="")),
+    case("redirect-host-without-port", ask("/dir", host="Host: www.example")),
+    case("redirect-absolute-form", ask("http://other.example/dir")),
+    case("redirect-space", ask("/dir%20sp")),
+    case("redirect-question-mark", ask("/d%3fr")),
+    case("redirect-utf8", ask("/d%C3%BC")),
+    case("redirect-two-slashes", ask("//dir")),
+    case("redirect-off-site", ask("//other.example/..")),
+    case("redirect-off-site-directory", ask("//other.example/../dir")),
+    case("redirect-encoded-slash", ask("/%2fother.example/%2e%2e/dir")),
+    case("redirect-backslash", ask("/\\other.example/../dir")),
+    case("redirect-line-break", ask("/dir%0d%0aA:b")),
+    case("redirect-query-line-break", ask("/dir?%0d%0aA:b")),
+    case("redirect-dot-segments", ask("/bare/../dir")),
+    case("redirect-bare-directory", ask("/bare")),
+    case("directory-without-index", ask("/bare/")),
+    case("file-with-slash", ask("/hello.txt/")),
+    case("file-with-path", ask("/hello.txt/x")),
+    case("directory-index-with-slash", ask("/dir/index.html/")),
+    # From path to file (RFC 3986 sections 2.1, 3.3 and 5.2.4)
+    case("path-space", ask("/sp%20ace.txt")),
+    case("path-plus", ask("/plus+.txt")),
+    case("path-plus-encoded", ask("/plus%2B.txt")),
+    case("path-plus-for-space", ask("/sp+ace.txt")),
+    case("path-odd-encoded", ask("/a%23b%3fc%25d%3ae.txt")),
+    case("path-colon-raw", ask("/a%23b%3fc%25d:e.txt")),
+    case("path-utf8", ask("/u%c3%BC.txt")),
+    case("path-latin1", ask("/l%fc.txt")),
+    case("path-literal-percent", ask("/a%252fb.txt")),
+    case("path-encoded-slash", ask("/dir%2fa.txt")),
+    case("path-encoded-slash-in-name", ask("/a%2fb.txt")),
+    case("path-backslash", ask("/back\\slash.txt")),
+    case("path-backslash-encoded", ask("/back%5cslash.txt")),
+    case("path-backslash-as-slash", ask("/dir%5ca.txt")),
+    case("path-semicolon", ask("/semi;v=1.txt")),
+    case("path-parameter", ask("/hello.txt;v=1")),
+    case("path-unreserved-encoded", ask("/%68ello%2etxt")),
+    case("path-percent-end", ask("/hello.txt%")),
+    case("path-percent-one-digit", ask("/hello.txt%4")),
+    case("path-percent-garbage", ask("/%zz")),
+    case("path-nul", ask("/hello.txt%00")),
+    case("path-nul-extension", ask("/hello.txt%00.png")),
+    case("path-control", ask("/hello.txt%01")),
+    case("path-other-case", ask("/HELLO.TXT")),
+    case("path-long-name", ask("/" + "x" * 300)),
+    case("path-deep", ask("/" + "d/" * 2500)),
+    case("path-dots-in-name", ask("/a..b.txt")),
+    case("path-dot-segment", ask("/./hello.txt")),
+    case("path-dot-dot-segment", ask("/dir/../hello.txt")),
+    case("path-dot-dot-of-missing", ask("/missing/../hello.txt")),
+    case("path-dot-dot-encoded", ask("/dir/%2e%2e/hello.txt")),
+    case("path-dot-dot-last", ask("/dir/..")),
+    case("path-dot-last", ask("/dir/.")),
+    case("path-above-root", ask("/../outside.txt")),
+    case("path-above-root-back", ask("/../root/hello.txt")),
+    case("path-above-root-deep", ask("/dir/../../outside.txt")),
+    case("path-above-root-encoded", ask("/%2e%2e/outside.txt")),
+    case("path-above-root-encoded-slash", ask("/..%2foutside.txt")),
+    case("path-above-root-backslash", ask("/..\\outside.txt")),
+    case("path-above-root-overlong", ask("/%c0%ae%c0%ae/outside.txt")),
+    case("path-two-slashes", ask("//hello.txt")),
+    case("path-two-slashes-inside", ask("/dir//a.txt")),
+    case("path-dotfile", ask("/.secret")),
+    case("path-dotfile-encoded", ask("/%2esecret")),
+    case("path-well-known", ask("/.well-known/it.txt")),
+    case("link-inside", ask("/link-in")),
+    case("link-outside", ask("/link-out")),
+    case("link-broken", ask("/link-broken")),
+    case("query-ignored", ask("/hello.txt?a=b")),
+    case("query-empty", ask("/hello.txt?")),
+    case("query-nul", ask("/hello.txt?%00")),
+    case("query-percent-garbage", ask("/hello.txt?%zz")),
+    case("query-slashes", ask("/hello.txt?/../x")),
+    case("query-brackets", ask("/hello.txt?[a]={b}|^`\\")),
+    # Connections (RFC 9112 section 9)
+    case("http10", hello(version="HTTP/1.0")),
+    case("http10-keep-alive", hello("Connection: keep-alive", version="HTTP/1.0")),
+    case("http10-keep-alive-upper-case", hello("Connection: Keep-Alive", version="HTTP/1.0")),
+    case("http10-keep-alive-in-list", hello("Connection: foo, keep-alive", version="HTTP/1.0")),
+    case("http10-keep-alive-and-close", hello("Connection: keep-alive, close", version="HTTP/1.0")),
+    case("http10-keep-alive-missing", ask("/missing", "Connection: keep-alive", version="HTTP/1.0")),
+    case("http10-keep-alive-not-modified", hello("Connection: keep-alive", 'If-None-Match: "ETAG"', version="HTTP/1.0")),
+    case("http10-pipelined", hello(version="HTTP/1.0") + hello()),
+    case("close", hello("Connection: close")),
+    case("close-upper-case", hello("Connection: CLOSE")),
+    case("close-in-list", hello("Connection: foo, close")),
+    case("close-in-second-line", hello("Connection: foo", "Connection: close")),
+    case("close-and-keep-alive", hello("Connection: keep-alive, close")),
+    case("close-quoted", hello('Connection: "close"')),
+    case("close-missing", ask("/missing", "Connection: close")),
+    case("proxy-connection-close", hello("Proxy-Connection: close")),
+    case("upgrade-h2c", hello("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")),
+    case("upgrade-websocket", hello("Connection: Upgrade", "Upgrade: websocket")),
+    case("pipelined", hello() * 3),
+    case("pipelined-heads", hello(method="HEAD") + hello() + hello(method="HEAD")),
+    case("pipelined-errors", ask("/missing") + byte_range("bytes=50-") + hello()),
+    case("pipelined-not-modified", hello('If-None-Match: "ETAG"') + hello()),
+    case("pipelined-behind-close", hello("Connection: close") + hello()),
+    case("pipelined-behind-malformed", hello("A b: c") + hello()),
+    case("pipelined-with-empty-lines", hello() + "\r\n" + hello()),
+    case("pipelined-post", length(5, "hello", method="POST") + length(5, "hello") + hello()),
+    case("pipelined-redirect", ask("/dir") + hello()),
+    case("pipelined-method-refused", hello(method="DELETE") + hello()),
+    case("pipelined-method-unknown", hello(method="BREW") + hello()),
+    case("pieces", "GET /hel", "lo.txt HTTP/1.1\r", "\nHost: localhost\r\n\r", "\n"),
+    case("half-close", hello(), half_close=True),
+    case("half-close-pipelined", hello() * 2, half_close=True),
+    case("half-close-big", ask("/big.bin"), half_close=True),
+    case("half-close-inside-head", "GET /hello.txt HTTP/1.1\r\nHost: localhost\r\n", half_close=True),
+]
+
+
+def main():
+    options = parse_arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def parse_arguments():
+    summary, _, details = __doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details + "\nSALVER, NGINX and LIGHTTPD of the environment name the programs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pattern", nargs="?", default="", help="only cases whose name contains this regular expression")
+    parser.add_argument("-l", "--list", action="store_true", help="show the answers of all cases, the same ones too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what was sent, and every field that is compared")
+    return parser.parse_args()
+
+
+def run(options):
+    programs = find_programs()
+    peers = [name for name in ("nginx", "lighttpd") if programs[name]]
+    for name in {"nginx", "lighttpd"} - set(peers):
+        print(f"{name} isn't there: compared without it", file=sys.stderr)
+    if not peers:
+        print("SKIPPED: neither nginx nor lighttpd is there")
+        return 0
+    if not programs["salver"]:
+        print("salver isn't there: cargo build --release", file=sys.stderr)
+        return 2
+    cases = [case for case in CASES if re.search(options.pattern, case.name)]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="differential-")))
+        plant(folder / "root")
+        servers = [stack.enter_context(Server(name, programs[name], folder)) for name in ("salver", *peers)]
+        for server in servers:
+            server.wait_until_up()
+        pool = ThreadPoolExecutor(CONNECTIONS_MAX)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        pending = [[pool.submit(answer, case, server) for server in servers] for case in cases]
+        answers = [[future.result() for future in row] for row in pending]
+    return report(cases, answers, servers, options)
+
+
+def find_programs():
+    default = {"salver": Path(__file__).resolve().parent.parent / "target/release/salver", "nginx": "nginx", "lighttpd": "lighttpd"}
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    found = {name: shutil.which(os.environ.get(name.upper(), program), path=path) for name, program in default.items()}
+    return {name: program and os.path.abspath(program) for name, program in found.items()}
+
+
+def plant(root):
+    """Makes the tree that is served; all of it is old enough to have strong validators."""
+    for name, content in TREE.items():
+        path = Path(os.fsdecode(os.path.join(os.fsencode(root), os.fsencode(name))))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (MTIMES.get(name, MODIFIED),) * 2)
+    for name, target in LINKS.items():
+        (root / name).symlink_to(target)
+
+
+NGINX = """
+daemon off;
+master_process off;
+{user}
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log crit;
+events {{}}
+http {{
+    types {{ text/html html; text/plain txt; application/octet-stream bin; }}
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {folder}/root; }}
+}}
+"""
+
+LIGHTTPD = """
+server.bind = "127.0.0.1"
+server.port = {port}
+server.document-root = "{folder}/root"
+server.errorlog = "{folder}/lighttpd.log"
+server.upload-dirs = ("{folder}")
+index-file.names = ("index.html")
+mimetype.assign = (".html" => "text/html", ".txt" => "text/plain", ".bin" => "application/octet-stream")
+"""
+
+
+class Server:
+    """A server that runs from `with` to its end."""
+
+    def __init__(self, name, program, folder):
+        self.name, self.etag, self.port = name, "none", free_port()
+        user = "user root;" if os.geteuid() == 0 else ""
+        config = folder / f"{name}.conf"
+        if name != "salver":
+            template = NGINX if name == "nginx" else LIGHTTPD
+            config.write_text(template.format(folder=folder, port=self.port, user=user))
+        self.command = [program, *{
+            "salver": ["-q", "-b", "127.0.0.1", "-p", str(self.port), str(folder / "root")],
+            "nginx": ["-e", "stderr", "-p", str(folder), "-c", str(config)],
+            "lighttpd": ["-D", "-f", str(config)],
+        }[name]]
+        self.folder = folder
+
+    def __enter__(self):
+        environment = {key: value for key, value in os.environ.items() if not re.match("SALVER_|PORT$|NGINX", key)}
+        with open(self.folder / f"{self.name}.out", "wb") as out:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder, env=environment)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(ANSWER_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def wait_until_up(self):
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                replies, _ = exchange(case("first", hello("Connection: close")), self)
+                self.etag = replies[-1].fields.get("etag", "").strip('"')
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.02)
+        said = (self.folder / f"{self.name}.out").read_text(errors="replace")
+        print(f"{self.name} doesn't start: {said}", file=sys.stderr)
+        sys.exit(2)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Reply(NamedTuple):
+    status: int
+    fields: dict
+    body: bytes
+
+
+PROBE = ask("/probe.txt", "Connection: close")
+
+
+def exchange(case, server):
+    """Sends a case. Gives the replies, and whether the connection was kept, closed, or the server waits for more."""
+    sent = [encode(piece, server) for piece in case.pieces]
+    requests = re.findall(rb"(?m)^([A-Z]+) .*HTTP/", b"".join(sent))
+    received, is_closed = b"", False
+    with socket.create_connection(("127.0.0.1", server.port), timeout=ANSWER_S) as peer:
+        for piece in sent:
+            if not is_closed:
+                more, is_closed = send_and_read(peer, piece, QUIET_S)
+                received += more
+        if case.half_close:
+            peer.shutdown(socket.SHUT_WR)
+        if not is_closed:
+            more, is_closed = send_and_read(peer, b"" if case.half_close else encode(PROBE, server), ANSWER_S)
+            received += more
+    replies = list(parse(received, requests))
+    if replies and replies[-1].body == TREE["probe.txt"]:
+        return replies[:-1], "kept"
+    return replies, "closed" if is_closed else "waiting"
+
+
+def encode(text, server):
+    return text.replace("PORT", str(server.port)).replace("ETAG", server.etag).encode("latin-1")
+
+
+def send_and_read(peer, data, quiet):
+    """Gives what comes before the peer is quiet for so long or closes, and whether it closed."""
+    received = b""
+    deadline = time.monotonic() + 4 * ANSWER_S
+    try:
+        peer.settimeout(ANSWER_S)
+        peer.sendall(data)
+    except OSError:
+        pass  # closed on the way; its answer may be there all the same
+    peer.settimeout(quiet)
+    while time.monotonic() < deadline:
+        try:
+            more = peer.recv(1 << 16)
+        except TimeoutError:
+            return received, False
+        except OSError:
+            return received, True
+        if not more:
+            return received, True
+        received += more
+    return received, False
+
+
+def parse(received, requests):
+    """The replies in what was received; one that is none has the status 0."""
+    requests = iter(requests)
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        if not re.fullmatch(r"HTTP/1\.[01] \d{3}( .*)?", status_line):
+            yield Reply(0, {}, received)
+            return
+        status = int(status_line[9:12])
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        method = next(requests, b"GET") if status >= 200 else b""
+        is_empty = method == b"HEAD" or status < 200 or status in (204, 304)
+        size = 0 if is_empty else int(fields.get("content-length", len(rest)))
+        yield Reply(status, fields, rest[:size])
+        received = rest[size:]
+
+
+def answer(case, server):
+    """What is compared of a case's answer: a summary, and what the last reply tells."""
+    replies, after = exchange(case, server)
+    summary = " ".join([*(str(reply.status or "no HTTP") for reply in replies), after])
+    return {"": summary, **(notable(case, replies[-1], server) if replies else {})}
+
+
+def notable(case, reply, server):
+    """The fields that matter, as far as each has a meaning for this status, without what may differ freely."""
+    fields, status = reply.fields, reply.status
+    told = {name: fields.get(name.lower(), "-") for name in ("Content-Range", "Allow", "Location")}
+    if told["Location"] != "-":
+        location = urljoin(f"http://localhost:{server.port}/", told["Location"])
+        told["Location"] = location.replace(str(server.port), "PORT")
+    options = fields.get("connection", "").lower()
+    is_redundant = options == "keep-alive" and "HTTP/1.0" not in case.pieces[-1]
+    told["Connection"] = "-" if is_redundant else options or "-"
+    if status in (200, 206, 304):
+        told["ETag"] = "yes" if "etag" in fields else "-"
+        told["Last-Modified"] = "yes" if "last-modified" in fields else "-"
+    if status in (200, 206):
+        told["Accept-Ranges"] = fields.get("accept-ranges", "-")
+    if fields.get("content-type", "").startswith("multipart/byteranges"):
+        told["parts"] = " ".join(re.findall(r"(?im)^content-range: bytes (\S+)", reply.body.decode("latin-1")))
+    elif status in (200, 206):
+        told["Content-Length"] = fields.get("content-length", "-")
+        told["body"] = hashlib.sha256(reply.body).hexdigest()[:8]
+    return told
+
+
+def report(cases, answers, servers, options):
+    """Prints the table and gives the exit status."""
+    counts = {"same": 0, "explained": 0, "unexplained": 0, "stale": 0}
+    for case, told in zip(cases, answers):
+        differs = any(other != told[0] for other in told[1:])
+        verdict = ("explained" if case.why else "unexplained") if differs else ("stale" if case.why else "same")
+        counts[verdict] += 1
+        if verdict == "same" and not options.list:
+            continue
+        print(f"{case.name}" + ("" if verdict in ("same", "explained") else f"  [{verdict}]"))
+        if options.verbose:
+            print(*(f"    sent      {piece[:300]!r}" for piece in case.pieces), sep="\n")
+        for server, mine in zip(servers, told):
+            print(f"    {server.name:9} {describe(mine, told, options.verbose)}")
+        if case.why:
+            print(f"    {'why':9} {case.why}")
+    print(f"{len(cases)} cases with {', '.join(server.name for server in servers)}:",
+          ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    return 1 if counts["unexplained"] or (counts["stale"] and len(servers) == 3) else 0
+
+
+def describe(mine, told, everything):
+    """The summary, and the fields in which servers with the same summary differ."""
+    alike = [other for other in told if other[""] == mine[""]]
+    shown = [name for name in mine if name and (everything or any(other.get(name) != mine[name] for other in alike))]
+    return "; ".join([mine[""], *(f"{name}: {mine[name]}" for name in shown)])
+
+
+if __name__ == "__main__":
+    main()
