@@ -388,7 +388,7 @@ CASES = [
     case("range-head", byte_range("bytes=0-1", method="HEAD"), why=HEAD_RANGE),
     case("range-head-unsatisfiable", byte_range("bytes=50-", method="HEAD"), why=HEAD_RANGE),
     case("range-twice", byte_range("bytes=0-1", "Range: bytes=5-6"),
-         why="RFC 9110 5.3: Range isn't a list, so two lines are invalid, and ignored (14.2); the peers take one"),
+         why="RFC 9110 5.3: Range isn't a list, so two lines may be ignored as invalid (14.2); the peers take one"),
     case("range-http10", byte_range("bytes=0-1", version="HTTP/1.0"), why=RANGES_10),
     case("range-empty-file", byte_range("bytes=0-0", target="/empty.txt"),
          why="RFC 9110 14.1.2: an empty file has no first byte: 416; Range may be ignored, too (14.2)"),
@@ -459,7 +459,7 @@ CASES = [
     case("path-well-known", ask("/.well-known/it.txt")),
     case("link-inside", ask("/link-in.txt")),
     case("link-outside", ask("/link-out.txt"),
-         why="salver's own rule: a link that leads out of the root isn't followed; the peers can be configured so"),
+         why="salver's own rule: a link that leads out of the root isn't followed; the peers follow all unless told otherwise"),
     case("query-percent-garbage", ask("/hello.txt?%zz")),
     # Connections (RFC 9112 section 9)
     case("http10", hello(version="HTTP/1.0"), why=RANGES_10),
