@@ -10,7 +10,7 @@ Every server serves the same temporary tree, on a loopback port of its own, with
 case is a connection: bytes are sent, answers read till nothing more comes, then one more request tells whether the
 connection is still good. Where salver answers otherwise than a peer the case has to say `why`; a difference without a
 reason is "unexplained", a reason without a difference "stale". A difference isn't a fault: some reasons say that both
-answers are right. They were written with nginx 1.22 and lighttpd 1.4.69. What is known to be salver's fault gets no reason.
+answers are right. They were written with nginx 1.22 and lighttpd 1.4.69. What is salver's fault gets none.
 
 Compared are the statuses, what becomes of the connection, and of the last answer the content and the fields that matter
 there, Location as the URI it comes to. Not compared is what differs throughout and is right either way: the texts of
@@ -69,8 +69,8 @@ class Case(NamedTuple):
 
 
 def case(name, *pieces, why="", half_close=False):
-    """Pieces are sent one after the other, each when nothing more comes. In them PORT and ETAG (of /hello.txt, without its
-    quotes) stand for each server's own."""
+    """Pieces are sent one after the other, each when nothing more comes. In them PORT and ETAG (of /hello.txt, without
+    its quotes) stand for each server's own."""
     return Case(name, pieces, why, half_close)
 
 
@@ -459,7 +459,7 @@ CASES = [
     case("path-well-known", ask("/.well-known/it.txt")),
     case("link-inside", ask("/link-in.txt")),
     case("link-outside", ask("/link-out.txt"),
-         why="salver's own rule: a link that leads out of the root isn't followed; the peers follow all unless told otherwise"),
+         why="salver's own rule: a link out of the root isn't followed; the peers follow all unless told otherwise"),
     case("query-percent-garbage", ask("/hello.txt?%zz")),
     # Connections (RFC 9112 section 9)
     case("http10", hello(version="HTTP/1.0"), why=RANGES_10),
