@@ -115,7 +115,7 @@ mod tests {
     const MODIFIED: u64 = 1_733_443_200;
 
     fn validators() -> Validators {
-        Validators { etag: Some(b"\"a,b\"".to_vec()), last_modified: Some(MODIFIED as i64) }
+        Validators { etag: Some(b"\"a,b\"".to_vec()), last_modified: Some(MODIFIED as i64), is_of_the_future: false }
     }
 
     fn now() -> SystemTime {

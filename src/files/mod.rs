@@ -268,15 +268,40 @@ fn unsatisfiable(length: u64) -> Response {
     content_range.into_iter().fold(page, |page, value| page.field(header::CONTENT_RANGE, value))
 }
 
-/// What a peer may send in a query all the same, and a URI has not; what it encoded stays as it is.
-const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
+/// What a peer may send in a query all the same, and a URI has not (RFC 3986 section 3.4).
+const NOT_IN_QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// A query as a URI may have it; what the peer encoded stays as it is.
+fn encode_query(query: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(query.len());
+    for (at, piece) in query.split(|&byte| byte == b'%').enumerate() {
+        if at > 0 {
+            let is_encoded = piece.iter().take(2).filter(|byte| byte.is_ascii_hexdigit()).count() == 2;
+            encoded.extend_from_slice(if is_encoded { b"%" } else { b"%25" });
+        }
+        encoded.extend(percent_encode(piece, NOT_IN_QUERY).flat_map(str::bytes));
+    }
+    encoded
+}
 
 /// 301 to a path of this server, with the query that was asked.
 fn redirect(target: String, query: Option<&[u8]>) -> Response {
     let mut location = target.into_bytes();
     if let Some(query) = query {
         location.push(b'?');
-        location.extend(percent_encode(query, NOT_IN_QUERY).flat_map(str::bytes));
+        location.extend(encode_query(query));
     }
     match HeaderValue::try_from(location) {
         Ok(location) => Response::error_page(StatusCode::MOVED_PERMANENTLY)

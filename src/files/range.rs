@@ -20,6 +20,10 @@ pub(super) enum Selection {
 /// (RFC 9110 section 14.2 lets a server ignore such a field).
 pub(super) fn select(field: &[u8], length: u64, ranges_max: usize) -> Selection {
     let Some(specs) = after_unit(field).and_then(|set| parse_set(set, ranges_max)) else { return Selection::Whole };
+    // Of nothing there is an end, but no bytes that a 206 could name (section 14.1.2).
+    if length == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix { length: 1.. })) {
+        return Selection::Whole;
+    }
     let ranges: Vec<_> = specs.into_iter().filter_map(|spec| spec.resolve(length)).collect();
     let bytes = ranges.iter().map(|range| range.end - range.start).fold(0, u64::saturating_add);
     if ranges.len() > 1 && bytes > length {
@@ -149,7 +153,9 @@ mod tests {
             assert_eq!(select(field.as_bytes(), 10, 4), expected, "{field}");
         }
         assert_eq!(select(b"bytes=0-", 0, 4), Unsatisfiable);
-        assert_eq!(select(b"bytes=-1", 0, 4), Unsatisfiable);
+        assert_eq!(select(b"bytes=-1", 0, 4), Whole);
+        assert_eq!(select(b"bytes=0-0,-1", 0, 4), Whole);
+        assert_eq!(select(b"bytes=-0", 0, 4), Unsatisfiable);
         assert_eq!(select(b"bytes=0-0", 10, 0), Whole);
     }
 

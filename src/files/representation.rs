@@ -79,7 +79,7 @@ impl Representation {
 
     /// 200: all of it.
     pub(super) fn whole(&self) -> Response {
-        Response::prepared(self.ok.clone(), self.content(0..self.length))
+        Response::prepared(self.ok.clone(), self.content(0..self.length)).modified_now(self.validators.is_of_the_future)
     }
 
     /// 304: what the client has is still right.
@@ -116,6 +116,7 @@ impl Representation {
         shared_fields(&self.validators)
             .into_iter()
             .fold(response, |response, (name, value)| response.field(name, value))
+            .modified_now(self.validators.is_of_the_future)
     }
 
     fn content(&self, range: Range<u64>) -> Body {

@@ -14,6 +14,8 @@ pub(super) struct Validators {
     pub(super) etag: Option<Vec<u8>>,
     /// Seconds since 1970.
     pub(super) last_modified: Option<i64>,
+    /// The mtime lay in the future. What is sent as Last-Modified then is no validator.
+    pub(super) is_of_the_future: bool,
 }
 
 impl Validators {
@@ -27,7 +29,11 @@ impl Validators {
             (EtagSource::Auto, None) => state_etag(stamp, now),
             (EtagSource::Mtime, _) => mtime_etag(stamp.version, now),
         };
-        Self { etag: etag.map(String::into_bytes), last_modified: last_modified(stamp.version, now) }
+        Self {
+            etag: etag.map(String::into_bytes),
+            last_modified: last_modified(stamp.version, now),
+            is_of_the_future: stamp.version.modified.0 > since_1970(now),
+        }
     }
 }
 
@@ -105,8 +111,9 @@ mod tests {
         ] {
             let stamp = stamp(modified, 100);
             for source in [Auto, Mtime] {
-                let Validators { etag, last_modified } = validators(source, None, stamp);
+                let Validators { etag, last_modified, is_of_the_future } = validators(source, None, stamp);
                 assert_eq!((etag.is_some(), last_modified.is_some()), (told, told), "{source:?} {modified}");
+                assert_eq!(is_of_the_future, modified > NOW, "{modified}");
             }
             assert!(validators(Content, Some(1), stamp).etag.is_some(), "content needs no time");
         }

@@ -191,7 +191,7 @@ impl BodyReader {
     fn step(&mut self, byte: u8) -> Result<State, Unacceptable> {
         use State::*;
         Ok(match (self.state, byte) {
-            (Size { value, digits }, _) if byte.is_ascii_hexdigit() => add_digit(value, digits, byte)?,
+            (Size { value, digits }, _) if byte.is_ascii_hexdigit() => self.add_digit(value, digits, byte)?,
             (Size { value, digits: 1.. }, b'\r') => LineFeedAfterSize { value },
             (Size { value, digits: 1.. }, b' ' | b'\t' | b';') => self.extend(value, ExtensionPart::Before, byte)?,
             (Extension { value, part }, b'\r') if part.may_end() => LineFeedAfterSize { value },
@@ -213,6 +213,16 @@ impl BodyReader {
         })
     }
 
+    /// More than sixteen digits are leading zeros, which mean nothing, and are as bounded as what else means nothing.
+    fn add_digit(&mut self, value: u64, digits: u8, byte: u8) -> Result<State, Unacceptable> {
+        let digit = char::from(byte).to_digit(16).unwrap_or(0);
+        let value = value.checked_mul(16).ok_or(Malformed("a chunk size is too large"))? + u64::from(digit);
+        match digits {
+            16.. => self.spend(State::Size { value, digits }),
+            _ => Ok(State::Size { value, digits: digits + 1 }),
+        }
+    }
+
     /// A chunk begins; one that is too large is refused before it comes.
     fn allow(&mut self, value: u64) -> Result<State, Unacceptable> {
         self.allowed = self.allowed.checked_sub(value).ok_or(TooLarge)?;
@@ -227,18 +237,9 @@ impl BodyReader {
     fn spend(&mut self, next: State) -> Result<State, Unacceptable> {
         self.overhead += 1;
         if self.overhead > OVERHEAD_BYTES_MAX {
-            return Err(Malformed("too many chunk extensions or trailers"));
+            return Err(Malformed("too much beside the content: zeros, chunk extensions or trailers"));
         }
         Ok(next)
-    }
-}
-
-/// Leading zeros count as digits: sixteen are enough for every size.
-fn add_digit(value: u64, digits: u8, byte: u8) -> Result<State, Unacceptable> {
-    let digit = char::from(byte).to_digit(16).unwrap_or(0);
-    match value.checked_mul(16) {
-        Some(value) if digits < 16 => Ok(State::Size { value: value + u64::from(digit), digits: digits + 1 }),
-        _ => Err(Malformed("a chunk size is too large")),
     }
 }
 
@@ -311,7 +312,7 @@ mod tests {
             "0\r\n: a\r\n",
             "0\r\na b: c\r\n",
             "0\r\na: \0\r\n",
-            "00000000000000005\r\n",
+            "10000000000000000\r\n",
         ] {
             assert!(matches!(read(body.as_bytes(), 1, 100), Err(Malformed(_))), "{body:?}");
         }
@@ -319,6 +320,9 @@ mod tests {
             read(format!("5;{}", "a".repeat(OVERHEAD_BYTES_MAX + 1)).as_bytes(), 7, 100),
             Err(Malformed(_))
         ));
+        let zeros = |count| format!("{}5\r\nhello\r\n0\r\n\r\n", "0".repeat(count));
+        assert!(read(zeros(1000).as_bytes(), 7, 100).is_ok_and(|(content, ..)| content == b"hello"));
+        assert!(matches!(read(zeros(OVERHEAD_BYTES_MAX + 20).as_bytes(), 7, 100), Err(Malformed(_))));
     }
 
     #[test]

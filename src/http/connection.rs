@@ -104,6 +104,9 @@ enum Outcome {
     },
 }
 
+/// The content of an answer that leaves at once: with its head it fits into TCP's initial window (RFC 6928).
+const FIRST_FLIGHT_BYTES: u64 = 12 << 10;
+
 /// An answer before its first byte.
 struct Planned {
     response: Response,
@@ -282,8 +285,10 @@ impl<H: Handler> Turn<'_, H> {
         self.session.due = None;
         match self.read(head, None) {
             Ok(Outcome::Answer(mut answer)) => {
-                // A peer that asked for the end sends nothing more, and nothing unread is left to reset its answer.
-                if answer.after == After::Linger && answer.peer_leaves && nothing_follows {
+                // A peer that asked for the end sends nothing more, and nothing unread is left to reset its answer, if
+                // that is on its way before the close.
+                let leaves_at_once = answer.response.body_length() <= FIRST_FLIGHT_BYTES;
+                if answer.after == After::Linger && answer.peer_leaves && nothing_follows && leaves_at_once {
                     answer.after = After::Close;
                 }
                 self.buffers.inbox.consume(head_length);
@@ -431,6 +436,9 @@ impl<H: Handler> Turn<'_, H> {
                 Ok(self.after(answer.after))
             }
             Ok(Progress::Blocked(until)) => {
+                if answer.after == After::Close {
+                    answer.after = After::Linger;
+                }
                 self.session.state = State::Writing(Box::new(answer));
                 Ok(Step::Over(Next::Wait(Interest::Write, until)))
             }

@@ -1,7 +1,8 @@
 //! From the bytes of a head to a [`Request`] (RFC 9112 sections 2, 3 and 5).
 //!
 //! 1. [`HeadScan`] looks for the end of the head as bytes come in, line by line, and never twice at the same byte. It
-//!    enforces the limits and rejects a bare LF, which httparse would take for an end of line.
+//!    enforces the limits and rejects a lone LF, which httparse would take for an end of line, and a lone CR, which would
+//!    keep it waiting for an end.
 //! 2. [`parse`] reads the complete head once: request line and field lines by httparse, then what that leaves open:
 //!    version, form of the target, Host, framing, options of the connection.
 
@@ -10,7 +11,7 @@ use std::mem::MaybeUninit;
 
 use ::http::{Method, StatusCode};
 use httparse::Header;
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::body::{Framing, decimal};
 use super::headers::Fields;
@@ -53,8 +54,18 @@ impl HeadScan {
         if bytes.first().is_some_and(|&first| !is_token_byte(first)) {
             return malformed("the request line doesn't begin with a method");
         }
-        while let Some(found) = memchr(b'\n', &bytes[self.searched..]) {
-            let line_end = self.searched + found + 1;
+        while let Some(found) = memchr2(b'\r', b'\n', &bytes[self.searched..]) {
+            let at = self.searched + found;
+            if bytes[at..] == *b"\r" {
+                self.searched = at;
+                self.check_size(bytes, limits)?;
+                return Ok(None);
+            }
+            if !bytes[at..].starts_with(b"\r\n") {
+                self.check_size(&bytes[..at], limits)?;
+                return malformed("a line ends with CR or LF alone");
+            }
+            let line_end = at + 2;
             if self.end_line(&bytes[..line_end], limits)? {
                 return Ok(Some(line_end));
             }
@@ -68,9 +79,6 @@ impl HeadScan {
     /// Takes in the line that ends here; true when it ends the head.
     fn end_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Refusal> {
         let line = &bytes[self.line_start..];
-        if !line.ends_with(b"\r\n") {
-            return malformed("a line ends with LF alone");
-        }
         self.check_size(bytes, limits)?;
         if self.request_line_bytes == 0 {
             check_version(&line[..line.len() - 2])?;
@@ -233,7 +241,13 @@ fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Op
         b"*" if *method == Method::OPTIONS => Ok((Target::Asterisk, None)),
         [b'/', ..] => Ok((split_query(target), None)),
         _ => {
-            let Some(rest) = after_scheme(target) else { return malformed("the request target has no known form") };
+            // Over a connection that isn't secured nothing secured is served (RFC 9110 section 7.4).
+            if after_scheme(target, b"https://").is_some() {
+                return refuse(StatusCode::MISDIRECTED_REQUEST, "an https target on a connection that isn't secured");
+            }
+            let Some(rest) = after_scheme(target, b"http://") else {
+                return malformed("the request target has no known form");
+            };
             let end = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
             if split_authority(authority).is_none() {
@@ -254,12 +268,9 @@ fn absolute_path<'a>(path: &'a [u8], method: &Method) -> Target<'a> {
     }
 }
 
-fn after_scheme(target: &[u8]) -> Option<&[u8]> {
-    let strip = |scheme: &[u8]| {
-        let (start, rest) = target.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    };
-    strip(b"http://").or_else(|| strip(b"https://"))
+fn after_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = target.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 fn split_query(target: &[u8]) -> Target<'_> {

@@ -15,6 +15,8 @@ use super::write::PreparedHead;
 pub struct Response {
     pub(super) head: Head,
     pub(super) body: Body,
+    /// Last-Modified is the time of the answer.
+    pub(super) modified_now: bool,
 }
 
 /// What stands before the body.
@@ -30,25 +32,27 @@ impl Response {
     /// A response with this status, without fields or body.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self { head: Head::Fields { status, fields: Vec::new() }, body: Body::Empty }
+        Self { head: Head::Fields { status, fields: Vec::new() }, body: Body::Empty, modified_now: false }
     }
 
     /// A response whose head was made ahead; this body has the length that it tells.
     #[must_use]
     pub fn prepared(head: PreparedHead, body: Body) -> Self {
-        Self { head: Head::Prepared(head), body }
+        Self { head: Head::Prepared(head), body, modified_now: false }
     }
 
     /// A small clean page that names the status and tells nothing else.
     #[must_use]
     pub fn error_page(status: StatusCode) -> Self {
-        let reason = status.canonical_reason().unwrap_or("Error");
+        let reason = reason_phrase(status).unwrap_or("Error");
+        // What is spoken instead (RFC 9110 section 15.6.6).
+        let more = if status == StatusCode::HTTP_VERSION_NOT_SUPPORTED { ": HTTP/1.1 and HTTP/1.0 are" } else { "" };
         let page = format!(
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
              <title>{code} {reason}</title>\n\
              <style>body{{font:1.1rem/1.5 system-ui,sans-serif;display:grid;place-content:center;min-height:90vh}}</style>\n\
-             <h1>{code}</h1><p>{reason}</p>\n",
+             <h1>{code}</h1><p>{reason}{more}</p>\n",
             code = status.as_u16(),
         );
         Self::new(status).html(page)
@@ -60,6 +64,14 @@ impl Response {
         if let Head::Fields { fields, .. } = &mut self.head {
             fields.push((name, value));
         }
+        self
+    }
+
+    /// Whether Last-Modified tells the time of the answer, as it has to of what was changed in the future (RFC 9110
+    /// section 8.8.2.1).
+    #[must_use]
+    pub fn modified_now(mut self, modified_now: bool) -> Self {
+        self.modified_now = modified_now;
         self
     }
 
@@ -77,6 +89,11 @@ impl Response {
             .body(Body::Bytes(page.into()))
     }
 
+    /// The bytes of content that it has.
+    pub(super) fn body_length(&self) -> u64 {
+        self.body.len()
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -84,6 +101,14 @@ impl Response {
             Head::Fields { status, .. } => *status,
             Head::Prepared(head) => head.status(),
         }
+    }
+}
+
+/// The phrase of a status; 413 has had another name since RFC 9110.
+pub(super) fn reason_phrase(status: StatusCode) -> Option<&'static str> {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Some("Content Too Large"),
+        _ => status.canonical_reason(),
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::date;
 use super::limits::{Limits, end_of};
 use super::request::Version;
-use super::response::{Body, Head, Response};
+use super::response::{Body, Head, Response, reason_phrase};
 use crate::socketserver::Stream;
 
 /// The answer to `Expect: 100-continue` of a request whose body is wanted.
@@ -48,7 +48,7 @@ fn put_head(
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(status.as_str().as_bytes());
     bytes.push(b' ');
-    bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    bytes.extend_from_slice(reason_phrase(status).unwrap_or_default().as_bytes());
     bytes.extend_from_slice(b"\r\nServer: salver\r\n");
     for (name, value) in fields {
         put_field(bytes, &title_case(name), value.as_bytes());
@@ -125,7 +125,7 @@ impl Outgoing {
                 put_head(&mut buffer, *status, fields, content_length(*status, &response.body));
             }
         }
-        put_rest_of_head(&mut buffer, asked);
+        put_rest_of_head(&mut buffer, asked, response.modified_now);
         let head_bytes = buffer.len();
         let has_content = !asked.head_only && may_have_content(response.status());
         let body = if has_content { response.body } else { Body::Empty };
@@ -232,8 +232,11 @@ fn may_have_content(status: StatusCode) -> bool {
 }
 
 /// Date (RFC 9110 section 6.6.1), Connection where it differs from the version's default, and the empty line.
-fn put_rest_of_head(bytes: &mut Vec<u8>, asked: Asked) {
+fn put_rest_of_head(bytes: &mut Vec<u8>, asked: Asked, modified_now: bool) {
     if let Some(date) = date::now() {
+        if modified_now {
+            put_field(bytes, b"Last-Modified", &date);
+        }
         put_field(bytes, b"Date", &date);
     }
     match (asked.keep_alive, asked.version) {

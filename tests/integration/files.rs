@@ -87,7 +87,11 @@ fn a_directory_without_its_slash_is_redirected() {
     check_redirect(&server, "///evil.example/%2e%2e/sub", "/sub/");
     check_redirect(&server, "/.//sub", "/sub/");
     check_redirect(&server, "http://evil.example/sub?x", "/sub/?x");
-    check_redirect(&server, "/sub?a[b]=c|d&e=%7E%c3%BC+\u{fc}'\"<>", "/sub/?a[b]=c|d&e=%7E%c3%BC+%C3%BC'%22%3C%3E");
+    check_redirect(
+        &server,
+        "/sub?a[b]=c|d&e=%7E%c3%BC+\u{fc}'\"<>",
+        "/sub/?a%5Bb%5D=c%7Cd&e=%7E%c3%BC+%C3%BC'%22%3C%3E",
+    );
     check_redirect(&server, "/sub?x%0d%0aSet-Cookie:%20y", "/sub/?x%0d%0aSet-Cookie:%20y");
     for target in [
         "/\\evil.example",
@@ -98,6 +102,9 @@ fn a_directory_without_its_slash_is_redirected() {
     ] {
         check_absent(&server, target);
     }
+    // What no URI may have is encoded, what is encoded stays (RFC 9110 section 10.2.2, RFC 3986 section 3.4).
+    check_redirect(&server, "/sub?a=[1]|{2}^`\\\"<>", "/sub/?a=%5B1%5D%7C%7B2%7D%5E%60%5C%22%3C%3E");
+    check_redirect(&server, "/sub?%zz%4&%41%7c%%20%", "/sub/?%25zz%254&%41%7c%25%20%25");
     assert_eq!(curl(&["--location"], &server.url("/sub")), "sub");
     assert_eq!(curl(&["--location"], &server.url("/a%20b/c&d")), "deep");
 }

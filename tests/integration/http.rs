@@ -169,6 +169,10 @@ fn a_target_may_be_an_absolute_uri() {
     for (target, status) in [("http://other.example/a.txt?q", 200), ("HTTP://h", 200), ("http://h?q", 200)] {
         assert_eq!(server.get(target, "").status, status, "{target}");
     }
+    // RFC 9110 section 7.4: what is to be had over a secured connection is not to be had over this one.
+    for target in ["https://other.example/a.txt", "HTTPS://h"] {
+        check_refused(&server, get(target, ""), 421);
+    }
 }
 
 /// RFC 9110 section 9.3.2
@@ -336,6 +340,9 @@ fn what_is_malformed_is_refused_with_400() {
         "GET / HTTP/1.1\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\rHost: h\r\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n",
+        // At once, although no end of the head ever comes.
+        "GET / HTTP/1.1\rHost: h\r\r",
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\r\n",
         "GET / HTTP/1.1\r\n Host: h\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n\tb\r\n\r\n",
@@ -422,6 +429,8 @@ fn other_versions_are_refused_with_505() {
         check_refused(&server, format!("GET / {version}\r\nHost: h\r\n\r\n"), 505);
     }
     check_refused(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
+    let page = server.ask("GET / HTTP/9.9\r\n\r\n").text();
+    assert!(page.contains("HTTP/1.1 and HTTP/1.0 are"), "it tells what is spoken (RFC 9110 section 15.6.6): {page}");
 }
 
 /// RFC 9112 sections 3 and 5.4, RFC 9110 section 15.5.15, RFC 6585 section 5
@@ -473,6 +482,7 @@ fn a_body_that_is_too_large_is_refused_with_413() {
     check_refused(&server, post("Transfer-Encoding: chunked") + &format!("3e8\r\n{fits}\r\n1\r\n"), 413);
     check_refused(&server, post("Transfer-Encoding: chunked") + &"1\r\nx\r\n".repeat(2000), 413);
     assert_eq!(server.get("/a.txt", &format!("Content-Length: 1000\r\n\r\n{fits}")).status, 200);
+    assert!(server.ask(post("Content-Length: 1001")).head.starts_with("HTTP/1.1 413 Content Too Large\r\n"));
 }
 
 /// RFC 9112 section 9.6

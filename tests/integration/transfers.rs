@@ -101,6 +101,31 @@ fn a_slow_reader_gets_all_of_it() {
     }
 }
 
+/// RFC 9112 section 9.6: bytes that come behind the last request don't reset the connection under its answer.
+#[test]
+fn the_last_answer_arrives_whole_whatever_the_client_sends_after_its_request() {
+    let site = Site::new();
+    let content = numbered(8 << 20);
+    site.write("large.bin", &content);
+    site.write("small.bin", &content[..40_000]);
+    let server = Salver::serve(&site);
+    for (target, content) in [("/large.bin", &content[..]), ("/small.bin", &content[..40_000])] {
+        for request in [
+            format!("GET {target} HTTP/1.0\r\n\r\n"),
+            format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+        ] {
+            let mut client = narrow_client(&server);
+            client.send(&request);
+            assert!(client.fill(), "the answer has begun");
+            for more in ["\r\n", &get("/small.bin", ""), "x"] {
+                client.send(more);
+            }
+            check_same(&client.reply().body, content);
+            client.expect_end();
+        }
+    }
+}
+
 #[test]
 fn small_requests_are_served_beside_large_transfers() {
     let site = Site::with(&[("a.txt", "a")]);
