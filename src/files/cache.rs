@@ -1,15 +1,16 @@
 //! Representations kept ready, by canonical target. Never stale: each use first looks, by name, whether the file still is
-//! what it was. Bounded in bytes, and cleared of what nobody asks for.
+//! what it was; one look serves all requests that had begun before it. Bounded in bytes, and cleared of what nobody asks
+//! for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
 use super::representation::Representation;
-use super::stamp::Witness;
+use super::stamp::{Evidence, Witness};
 
 /// What an entry costs beside its content: key, heads, paths, and the cache's own.
 const OVERHEAD_BYTES: u64 = 1 << 10;
@@ -29,14 +30,37 @@ pub(super) struct Cache {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) representation: Representation,
-    witnesses: Vec<Witness>,
-    /// Seconds of the cache's time when it was last used.
-    used: AtomicU32,
+    evidence: Evidence,
+    /// When the last look began, in nanoseconds since the first one. An entry is used at most a moment after a look.
+    looked: AtomicU64,
 }
 
 impl Entry {
-    pub(super) fn new(representation: Representation, witnesses: Vec<Witness>) -> Self {
-        Self { representation, witnesses, used: AtomicU32::new(0) }
+    pub(super) fn new(representation: Representation, evidence: Evidence) -> Self {
+        Self { representation, evidence, looked: AtomicU64::new(0) }
+    }
+
+    /// Whether all still is as it was at some moment since a request began.
+    fn holds(&self, begun: Option<Instant>) -> bool {
+        let looked = self.looked.load(Ordering::Acquire);
+        if begun.is_some_and(|begun| self.age_at(begun) <= looked) {
+            return true;
+        }
+        let now = self.age_at(Instant::now());
+        let agrees = self.evidence.witnesses.iter().all(Witness::agrees);
+        if agrees {
+            self.looked.store(now, Ordering::Release);
+        }
+        agrees
+    }
+
+    fn unused_for(&self, now: Instant) -> Duration {
+        Duration::from_nanos(self.age_at(now).saturating_sub(self.looked.load(Ordering::Relaxed)))
+    }
+
+    /// Nanoseconds since the first look; an instant before it counts as that.
+    fn age_at(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.evidence.since).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -59,19 +83,17 @@ impl Cache {
         Self { entries, idle_timeout, epoch: Instant::now(), swept: AtomicU32::new(0) }
     }
 
-    /// The entry of a target, if its file is still the same.
-    pub(super) fn find(&self, target: &[u8]) -> Option<Arc<Entry>> {
+    /// The entry of a target, if its file is still the same for a request that [began](crate::http::Request::begun) then.
+    pub(super) fn find(&self, target: &[u8], begun: Option<Instant>) -> Option<Arc<Entry>> {
         let entry = self.entries.get(target)?;
-        if !entry.witnesses.iter().all(Witness::agrees) {
+        if !entry.holds(begun) {
             self.entries.remove(target);
             return None;
         }
-        entry.used.store(self.seconds(), Ordering::Relaxed);
         Some(entry)
     }
 
     pub(super) fn insert(&self, target: &[u8], entry: Arc<Entry>) {
-        entry.used.store(self.seconds(), Ordering::Relaxed);
         self.entries.insert(target.into(), entry);
     }
 
@@ -82,13 +104,13 @@ impl Cache {
 
     /// Drops what was not used for long, and with it descriptors; looks a few times in that time.
     pub(super) fn sweep(&self) {
-        let (now, idle) = (u64::from(self.seconds()), self.idle_timeout.as_secs().max(1));
-        if now < u64::from(self.swept.load(Ordering::Relaxed)) + idle.div_ceil(8) {
+        let (seconds, idle) = (self.seconds(), self.idle_timeout.max(Duration::from_secs(1)));
+        if u64::from(seconds) < u64::from(self.swept.load(Ordering::Relaxed)) + idle.as_secs().div_ceil(8) {
             return;
         }
-        self.swept.store(self.seconds(), Ordering::Relaxed);
-        let is_used = |entry: &Entry| now < u64::from(entry.used.load(Ordering::Relaxed)) + idle;
-        self.entries.retain(|_, entry| is_used(entry));
+        self.swept.store(seconds, Ordering::Relaxed);
+        let now = Instant::now();
+        self.entries.retain(|_, entry| entry.unused_for(now) < idle);
     }
 
     fn seconds(&self) -> u32 {

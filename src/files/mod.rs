@@ -21,7 +21,7 @@ mod validators;
 use std::fmt;
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use ::http::{HeaderValue, Method, StatusCode, header};
 use log::{error, info};
@@ -33,7 +33,7 @@ use self::conditional::Outcome;
 use self::range::Selection;
 use self::representation::{Representation, tags_content};
 use self::root::{Found, Miss, Root};
-use self::stamp::Witness;
+use self::stamp::{Evidence, Witness};
 use self::target::{SafePath, Unsafe};
 use crate::http::{FileVersion, Handler, Request, Response, Target, slow};
 
@@ -93,26 +93,26 @@ impl Files {
     }
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
-        match self.find(path) {
+        match self.find(path, request.begun) {
             Ok(Resource::File(entry)) => select(&entry.representation, request, self.options.ranges_max),
             Ok(Resource::Moved(target)) => redirect(target, query),
-            Err(nothing) => self.explain(nothing),
+            Err(nothing) => self.explain(nothing, request.begun),
         }
     }
 
     /// Answers a method that files don't have: 405 where there is something, else what a GET would be told.
-    fn refuse_method(&self, path: &[u8]) -> Response {
-        match self.find(path) {
+    fn refuse_method(&self, path: &[u8], begun: Option<Instant>) -> Response {
+        match self.find(path, begun) {
             Ok(_) => Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW),
-            Err(nothing) => self.explain(nothing),
+            Err(nothing) => self.explain(nothing, begun),
         }
     }
 
-    fn explain(&self, nothing: Nothing) -> Response {
+    fn explain(&self, nothing: Nothing, begun: Option<Instant>) -> Response {
         match nothing {
             Nothing::Malformed => Response::error_page(StatusCode::BAD_REQUEST),
             Nothing::Failed(status) => Response::error_page(status),
-            Nothing::Absent => match self.find(NOT_FOUND_PAGE) {
+            Nothing::Absent => match self.find(NOT_FOUND_PAGE, begun) {
                 Ok(Resource::File(page)) => page.representation.as_page(StatusCode::NOT_FOUND),
                 _ => Response::error_page(StatusCode::NOT_FOUND),
             },
@@ -120,14 +120,14 @@ impl Files {
     }
 
     /// Finds what a path means: from the cache by the path as it came, then by its canonical spelling, then from disk.
-    fn find(&self, path: &[u8]) -> Result<Resource, Nothing> {
-        if let Some(entry) = self.cache.find(path) {
+    fn find(&self, path: &[u8], begun: Option<Instant>) -> Result<Resource, Nothing> {
+        if let Some(entry) = self.cache.find(path, begun) {
             return Ok(Resource::File(entry));
         }
         let safe = SafePath::parse(path).map_err(|reason| refuse_target(path, reason))?;
         let canonical = safe.canonical();
         if canonical.as_bytes() != path
-            && let Some(entry) = self.cache.find(canonical.as_bytes())
+            && let Some(entry) = self.cache.find(canonical.as_bytes(), begun)
         {
             return Ok(Resource::File(entry));
         }
@@ -135,23 +135,24 @@ impl Files {
     }
 
     fn find_file(&self, path: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
+        let evidence = Evidence::begin();
         match self.open(path)? {
             Found::Directory => Ok(Resource::Moved(path.as_directory().canonical())),
-            Found::File(file, stat) => self.keep(canonical, path, file, &stat, Vec::new()).map(Resource::File),
+            Found::File(file, stat) => self.keep(canonical, path, file, &stat, evidence).map(Resource::File),
         }
     }
 
     /// The first index that a directory has. That those before it are missing is part of what has to hold.
     fn find_index(&self, directory: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
-        let mut missing = Vec::new();
+        let mut evidence = Evidence::begin();
         for name in &self.options.index {
             let path = directory.join(name);
             match self.open(&path) {
                 Ok(Found::File(file, stat)) => {
-                    return self.keep(canonical, &path, file, &stat, missing).map(Resource::File);
+                    return self.keep(canonical, &path, file, &stat, evidence).map(Resource::File);
                 }
                 Ok(Found::Directory) | Err(Nothing::Absent) => {
-                    missing.extend(Witness::new(self.root.locate(&path), None));
+                    evidence.witnesses.extend(Witness::new(self.root.locate(&path), None));
                 }
                 Err(nothing) => return Err(nothing),
             }
@@ -185,17 +186,17 @@ impl Files {
         path: &SafePath,
         file: File,
         stat: &Stat,
-        missing: Vec<Witness>,
+        evidence: Evidence,
     ) -> Result<Arc<Entry>, Nothing> {
         let bytes = FileVersion::of_stat(stat).bytes;
         if bytes <= SLOW_BYTES || !tags_content(&self.options, bytes) {
-            return self.keep_now(canonical, path, file, stat, missing);
+            return self.keep_now(canonical, path, file, stat, evidence);
         }
         slow(|| {
             let _turn = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.cache.find(canonical.as_bytes()) {
+            match self.cache.find(canonical.as_bytes(), None) {
                 Some(entry) => Ok(entry),
-                None => self.keep_now(canonical, path, file, stat, missing),
+                None => self.keep_now(canonical, path, file, stat, evidence),
             }
         })
     }
@@ -207,13 +208,13 @@ impl Files {
         path: &SafePath,
         file: File,
         stat: &Stat,
-        mut witnesses: Vec<Witness>,
+        mut evidence: Evidence,
     ) -> Result<Arc<Entry>, Nothing> {
         let content_type = mime::content_type(path.as_path());
         let made = Representation::of(file, stat, content_type, &self.options);
         let (representation, stamp) = made.map_err(|error| fail(path, &error))?;
-        witnesses.extend(Witness::new(self.root.locate(path), stamp));
-        let entry = Arc::new(Entry::new(representation, witnesses));
+        evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
+        let entry = Arc::new(Entry::new(representation, evidence));
         if stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
             self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
         }
@@ -230,7 +231,7 @@ impl Handler for Files {
                 Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW)
             }
             (&Method::POST | &Method::PUT | &Method::DELETE | &Method::PATCH, Target::Path { path, .. }) => {
-                self.refuse_method(path)
+                self.refuse_method(path, request.begun)
             }
             _ => Response::error_page(StatusCode::NOT_IMPLEMENTED),
         }

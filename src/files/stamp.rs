@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::Stat;
 
@@ -61,6 +61,20 @@ impl Witness {
 
     pub(super) fn agrees(&self) -> bool {
         rustix::fs::stat(&*self.path).ok().map(|stat| Stamp::of(&stat)) == self.expected
+    }
+}
+
+/// What has to hold for an answer that is kept, and since when it did: the looking had not begun before.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) since: Instant,
+    pub(super) witnesses: Vec<Witness>,
+}
+
+impl Evidence {
+    /// The looking begins.
+    pub(super) fn begin() -> Self {
+        Self { since: Instant::now(), witnesses: Vec::new() }
     }
 }
 

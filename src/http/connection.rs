@@ -134,11 +134,13 @@ impl<H: Handler> SocketHandler for Service<H> {
 
     fn handle(&self, session: &mut Session, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
         BUFFERS.with_borrow_mut(|buffers| {
+            let begins = session.unread.is_empty() && matches!(session.state, State::Head);
             buffers.inbox.load(&session.unread, &self.limits);
             let mut turn = Turn {
                 handler: &self.handler,
                 limits: &self.limits,
                 now: Instant::now(),
+                begun: stream.ready_since().filter(|_| begins),
                 bytes_left: self.limits.turn_bytes_max.max(1),
                 requests_left: self.limits.turn_requests_max.max(1),
                 session,
@@ -180,6 +182,8 @@ struct Turn<'a, H> {
     handler: &'a H,
     limits: &'a Limits,
     now: Instant,
+    /// When the request had begun that comes first in this turn, if nothing of it was read before.
+    begun: Option<Instant>,
     bytes_left: u64,
     requests_left: u32,
     session: &'a mut Session,
@@ -283,7 +287,9 @@ impl<H: Handler> Turn<'_, H> {
         let nothing_follows = unread.len() == head_length;
         let head = &unread[..head_length];
         self.session.due = None;
-        match self.read(head, None) {
+        let outcome = self.read(head, None);
+        self.begun = None;
+        match outcome {
             Ok(Outcome::Answer(mut answer)) => {
                 // A peer that asked for the end sends nothing more, and nothing unread is left to reset its answer, if
                 // that is on its way before the close.
@@ -324,6 +330,7 @@ impl<H: Handler> Turn<'_, H> {
             head.keep_alive = false;
         }
         head.request.body = body.unwrap_or_default();
+        head.request.begun = self.begun;
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {

@@ -8,6 +8,7 @@
 
 use core::net::Ipv6Addr;
 use std::mem::MaybeUninit;
+use std::time::Instant;
 
 use ::http::{Method, StatusCode};
 use httparse::Header;
@@ -159,6 +160,9 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// Who asks.
     pub peer: &'a Peer,
+    /// An instant by which its first byte had come, where one is known that lies before other requests that came with it:
+    /// what was looked up after that for one of them is news enough for this one.
+    pub begun: Option<Instant>,
 }
 
 /// A parsed head and what it means for the connection.
@@ -222,7 +226,8 @@ pub(super) fn parse<'a>(bytes: &'a [u8], slots: &'a mut FieldSlots<'a>, peer: &'
     let framing = Framing::of(fields, version)?;
     let expects_continue = parse_expect(fields, version)? && framing != Framing::None;
     let keep_alive = wants_to_stay(fields, version);
-    let request = Request { method, target, version, authority: authority.or(host), fields, body: &[], peer };
+    let request =
+        Request { method, target, version, authority: authority.or(host), fields, body: &[], peer, begun: None };
     Ok(Head { request, framing, keep_alive, expects_continue })
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::handler::{Interest, Wake};
-use super::poller::Poller;
+use super::poller::{Event, Poller};
 use super::stop::Stop;
 use super::stream::Stream;
 
@@ -35,13 +35,15 @@ pub(super) struct ParkingLot<S> {
 pub(super) struct Connection<S> {
     pub(super) stream: Stream,
     pub(super) session: Option<S>,
-    /// The poller knows the socket: it was parked before.
-    registered: bool,
+    /// What the poller was last asked to watch the socket for; nothing before it was parked for the first time.
+    armed: Option<Interest>,
+    /// When an event told that it is ready, for the turn that it is queued for.
+    ready_since: Option<Instant>,
 }
 
 impl<S> Connection<S> {
     pub(super) fn new(stream: Stream) -> Box<Self> {
-        Box::new(Self { stream, session: None, registered: false })
+        Box::new(Self { stream, session: None, armed: None, ready_since: None })
     }
 }
 
@@ -53,6 +55,8 @@ struct Slot<S> {
 struct State<S> {
     place: Place<S>,
     arming: u32,
+    /// There was an event that nobody waited for, or one that doesn't come again: only a new arming tells what is so.
+    missed: bool,
     /// Which connection of this slot it is, for wakers.
     tenancy: u32,
     /// A waker called while the connection was not parked.
@@ -124,7 +128,10 @@ impl<S> ParkingLot<S> {
     pub(super) fn take(&self, id: SlotId) -> Option<(Box<Connection<S>>, Wake, u32)> {
         let mut state = self.state(id);
         match mem::replace(&mut state.place, Place::Held) {
-            Place::Queued(connection, wake) => Some((connection, wake, state.tenancy)),
+            Place::Queued(mut connection, wake) => {
+                connection.stream.begin_turn(connection.ready_since.take());
+                Some((connection, wake, state.tenancy))
+            }
             other => {
                 state.place = other;
                 None
@@ -156,26 +163,36 @@ impl<S> ParkingLot<S> {
             return Parking::Requeue;
         }
         slot.deadline.store(self.milliseconds(deadline), Ordering::Relaxed);
+        if state.is_armed(&connection, interest) {
+            state.place = Place::Parked(connection);
+            return Parking::Done;
+        }
         state.arming = state.arming.wrapping_add(1);
+        state.missed = false;
         let key = key(id, state.arming);
-        let registered = mem::replace(&mut connection.registered, true);
-        match self.poller.arm(&connection.stream, key, interest, registered) {
+        match self.poller.arm(&connection.stream, key, interest, connection.armed.is_some()) {
             Ok(()) => {
+                connection.armed = Some(interest);
                 state.place = Place::Parked(connection);
                 Parking::Done
             }
-            Err(error) => {
-                connection.registered = registered;
-                Parking::Failed(connection, error)
-            }
+            Err(error) => Parking::Failed(connection, error),
         }
     }
 
-    /// The slot of an event, if the connection still waits for it; it has to be queued.
-    pub(super) fn ready(&self, key: u64) -> Option<SlotId> {
-        let (id, arming) = (key as SlotId, (key >> 32) as u32);
+    /// The slot of an event that was told by now, if the connection still waits for it; it has to be queued.
+    pub(super) fn ready(&self, event: Event, now: Instant) -> Option<SlotId> {
+        let (id, arming) = (event.key as SlotId, (event.key >> 32) as u32);
         let mut state = self.state(id);
-        (state.arming == arming && state.unpark(Wake::Ready)).then_some(id)
+        if state.arming != arming {
+            return None;
+        }
+        let unparked = state.unpark(Wake::Ready);
+        state.missed |= !unparked || event.is_final;
+        if unparked && let Place::Queued(connection, _) = &mut state.place {
+            connection.ready_since = (connection.armed == Some(Interest::Read)).then_some(now);
+        }
+        unparked.then_some(id)
     }
 
     /// Gives each slot whose deadline has passed; it has to be queued.
@@ -232,7 +249,7 @@ impl<S> ParkingLot<S> {
     /// Closes a connection, or gives back a slot that got none.
     pub(super) fn vacate(&self, id: SlotId, connection: Option<Box<Connection<S>>>) {
         if let Some(connection) = connection {
-            if connection.registered {
+            if connection.armed.is_some() {
                 self.poller.forget(&connection.stream);
             }
             let slot = self.slot(id);
@@ -266,12 +283,23 @@ impl<S> ParkingLot<S> {
 
 impl<S> Slot<S> {
     fn new() -> Self {
-        let state = State { place: Place::Vacant, arming: 0, tenancy: 0, called: false, told_to_stop: false };
+        let state =
+            State { place: Place::Vacant, arming: 0, missed: false, tenancy: 0, called: false, told_to_stop: false };
         Self { deadline: AtomicU64::new(u64::MAX), state: Mutex::new(state) }
     }
 }
 
 impl<S> State<S> {
+    /// Whether the poller still watches for this, by the last arming, and has missed nothing: a reader has found the
+    /// socket empty, and no event came since.
+    fn is_armed(&self, connection: &Connection<S>, interest: Interest) -> bool {
+        Poller::LASTS
+            && !self.missed
+            && interest == Interest::Read
+            && connection.armed == Some(Interest::Read)
+            && connection.stream.is_drained()
+    }
+
     /// What happened while the connection was in a worker's hands.
     fn news(&mut self, stopping: bool) -> Option<Wake> {
         if mem::take(&mut self.called) {
@@ -339,24 +367,28 @@ mod tests {
         assert!(matches!(parking, Parking::Done));
     }
 
+    fn event(id: SlotId, arming: u32) -> Event {
+        Event { key: key(id, arming), is_final: false }
+    }
+
     #[test]
     fn an_event_of_an_earlier_arming_is_dropped() {
         let (lot, id, connection, _client) = lot();
         park(&lot, id, connection);
-        assert_eq!(lot.ready(key(id, 1)), Some(id));
-        assert_eq!(lot.ready(key(id, 1)), None, "it is queued already");
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id));
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "it is queued already");
         let (connection, ..) = lot.take(id).unwrap();
-        assert_eq!(lot.ready(key(id, 1)), None, "a worker has it");
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "a worker has it");
         park(&lot, id, connection);
-        assert_eq!(lot.ready(key(id, 1)), None, "it was armed anew");
-        assert_eq!(lot.ready(key(id, 2)), Some(id));
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "it was armed anew");
+        assert_eq!(lot.ready(event(id, 2), Instant::now()), Some(id));
     }
 
     #[test]
     fn an_arming_survives_from_one_connection_of_a_slot_to_the_next() {
         let (lot, id, connection, _client) = lot();
         park(&lot, id, connection);
-        assert_eq!(lot.ready(key(id, 1)), Some(id));
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id));
         let (first, ..) = lot.take(id).unwrap();
         lot.vacate(id, Some(first));
         let (_, _, second, _client) = super::tests::lot();
@@ -364,8 +396,8 @@ mod tests {
         lot.admit(id, Connection::new(second.stream));
         let (second, ..) = lot.take(id).unwrap();
         park(&lot, id, second);
-        assert_eq!(lot.ready(key(id, 1)), None, "the event was for the first connection");
-        assert_eq!(lot.ready(key(id, 2)), Some(id));
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "the event was for the first connection");
+        assert_eq!(lot.ready(event(id, 2), Instant::now()), Some(id));
     }
 
     #[test]

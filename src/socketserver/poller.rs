@@ -1,7 +1,8 @@
-//! Who is ready? A oneshot poller: each arming gives at most one event, which carries the key it was armed with.
+//! Who is ready? A poller whose events carry the key that the source was last armed with.
 //!
-//! On Linux this is epoll, through rustix, without `unsafe`: an arming is one system call and a wait is one more.
-//! Elsewhere (or with `--cfg salver_portable`, to try it) it is the `polling` crate, whose `add` asks its caller to
+//! On Linux this is epoll, edge-triggered, through rustix, without `unsafe`. An arming is one system call; it gives an
+//! event for what is there already, and lasts: one more for each thing that comes. A wait is one more call.
+//! Elsewhere an arming gives one event, and ends with it: this (or with `--cfg salver_portable`, to try it) is the `polling` crate, whose `add` asks its caller to
 //! remove a source before it is closed, which [`Poller::forget`] does.
 
 #[cfg(all(target_os = "linux", not(salver_portable)))]
@@ -12,6 +13,15 @@ pub(super) use portable::{Events, Poller};
 /// Events taken in one wait at most.
 const EVENTS_MAX: usize = 512;
 
+/// What happened to a source.
+#[derive(Clone, Copy)]
+pub(super) struct Event {
+    /// What it was armed with.
+    pub(super) key: u64,
+    /// The peer has hung up, or the like: that doesn't happen again, so a lasting arming won't tell it again.
+    pub(super) is_final: bool,
+}
+
 #[cfg(all(target_os = "linux", not(salver_portable)))]
 mod epoll {
     use std::io;
@@ -19,11 +29,14 @@ mod epoll {
     use std::time::Duration;
 
     use rustix::buffer::spare_capacity;
-    use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+    use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
     use rustix::event::{EventfdFlags, Timespec, eventfd};
 
-    use super::EVENTS_MAX;
+    use super::{EVENTS_MAX, Event};
     use crate::socketserver::Interest;
+
+    /// What a short read doesn't use up.
+    const FINAL: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR).union(EventFlags::PRI);
 
     /// The key of the wake-up call, which no connection has.
     const WAKE: u64 = u64::MAX;
@@ -36,7 +49,7 @@ mod epoll {
     }
 
     pub(crate) struct Events {
-        list: Vec<Event>,
+        list: Vec<epoll::Event>,
     }
 
     impl Events {
@@ -44,12 +57,20 @@ mod epoll {
             Self { list: Vec::with_capacity(EVENTS_MAX) }
         }
 
-        pub(crate) fn keys(&self) -> impl Iterator<Item = u64> {
-            self.list.iter().map(|event| event.data.u64()).filter(|&key| key != WAKE)
+        pub(crate) fn iter(&self) -> impl Iterator<Item = Event> {
+            let events = self.list.iter().map(|event| {
+                // Copied out of a packed struct.
+                let (flags, data) = (event.flags, event.data);
+                Event { key: data.u64(), is_final: flags.intersects(FINAL) }
+            });
+            events.filter(|event| event.key != WAKE)
         }
     }
 
     impl Poller {
+        /// An arming lasts until the next one.
+        pub(crate) const LASTS: bool = true;
+
         pub(crate) fn new() -> io::Result<Self> {
             let epoll = epoll::create(CreateFlags::CLOEXEC)?;
             let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -57,10 +78,11 @@ mod epoll {
             Ok(Self { epoll, alarm })
         }
 
-        /// Asks for one event with this key. `registered` says that the source was armed before.
+        /// Asks for events with this key, the first of them for what is there already. `registered` says that the source
+        /// was armed before.
         pub(crate) fn arm(&self, source: impl AsFd, key: u64, interest: Interest, registered: bool) -> io::Result<()> {
             let data = EventData::new_u64(key);
-            let flags = EventFlags::ONESHOT | flags(interest);
+            let flags = EventFlags::ET | flags(interest);
             if registered {
                 epoll::modify(&self.epoll, source, data, flags)?;
             } else {
@@ -92,11 +114,10 @@ mod epoll {
         }
     }
 
-    /// A hang-up of the peer is asked for with reading only: a client that has closed its half and still reads would
-    /// otherwise make every wait for room return at once.
+    /// A hang-up of the peer and urgent data are asked for with reading only: they say nothing about room.
     fn flags(interest: Interest) -> EventFlags {
         match interest {
-            Interest::Read => EventFlags::IN | EventFlags::RDHUP,
+            Interest::Read => EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI,
             Interest::Write => EventFlags::OUT,
             Interest::Neither => EventFlags::empty(),
         }
@@ -111,9 +132,7 @@ mod portable {
     use std::os::fd::{AsFd, AsRawFd};
     use std::time::Duration;
 
-    use polling::Event;
-
-    use super::EVENTS_MAX;
+    use super::{EVENTS_MAX, Event};
     use crate::socketserver::Interest;
 
     #[derive(Debug)]
@@ -131,19 +150,22 @@ mod portable {
             Self { list: polling::Events::with_capacity(capacity) }
         }
 
-        pub(crate) fn keys(&self) -> impl Iterator<Item = u64> {
-            self.list.iter().map(|event| event.key as u64)
+        pub(crate) fn iter(&self) -> impl Iterator<Item = Event> {
+            self.list.iter().map(|event| Event { key: event.key as u64, is_final: false })
         }
     }
 
     impl Poller {
+        /// An arming ends with its event.
+        pub(crate) const LASTS: bool = false;
+
         pub(crate) fn new() -> io::Result<Self> {
             Ok(Self { poller: polling::Poller::new()? })
         }
 
         pub(crate) fn arm(&self, source: impl AsFd, key: u64, interest: Interest, registered: bool) -> io::Result<()> {
             let (readable, writable) = (interest == Interest::Read, interest == Interest::Write);
-            let event = Event::new(key as usize, readable, writable);
+            let event = polling::Event::new(key as usize, readable, writable);
             if registered {
                 return self.poller.modify(source.as_fd(), event);
             }

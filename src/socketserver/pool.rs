@@ -9,7 +9,7 @@
 //!    a job and leaves more behind wakes it too.
 //! 3. A wait lasts a second at most; deadlines are scanned once a second.
 //! 4. Parking is: store, then arm (`parking.rs`).
-//! 5. A peer's hang-up is armed with reading only (`poller.rs`).
+//! 5. A peer's hang-up is armed with reading only, and what is told only once is never waited for again (`poller.rs`).
 //! 6. The watch job returns to the queue even when its worker panics.
 //! 7. A lone event goes to the watcher itself, once the watch job is back in the queue: one hop less.
 
@@ -253,8 +253,8 @@ impl<H: Handler> Pool<H> {
         let waited = self.lot.poller().wait(events, self.queue.declare_watching(timeout));
         self.queue.end_watching();
         waited?;
-        ready.extend(events.keys().filter_map(|key| self.lot.ready(key)));
         let now = Instant::now();
+        ready.extend(events.iter().filter_map(|event| self.lot.ready(event, now)));
         let scan = now >= *scan_due;
         if scan {
             *scan_due = now + SCAN_INTERVAL;

@@ -33,6 +33,9 @@ pub struct Stream {
     stop: Arc<Stop>,
     read_ahead: Option<Box<ReadAhead>>,
     deadline: Option<Instant>,
+    /// In this turn a read has found all there was.
+    drained: bool,
+    ready_since: Option<Instant>,
 }
 
 /// The transports. UNIX sockets and TLS will stand here.
@@ -51,7 +54,15 @@ struct ReadAhead {
 impl Stream {
     /// Takes over a socket that doesn't block.
     pub(super) fn tcp(socket: TcpStream, peer: Peer, stop: Arc<Stop>) -> Self {
-        Self { socket: Socket::Tcp(socket), peer, stop, read_ahead: None, deadline: None }
+        Self {
+            socket: Socket::Tcp(socket),
+            peer,
+            stop,
+            read_ahead: None,
+            deadline: None,
+            drained: false,
+            ready_since: None,
+        }
     }
 
     /// Who is at the other end.
@@ -76,6 +87,13 @@ impl Stream {
         self.stop.is_requested()
     }
 
+    /// An instant, before this turn, by which the first byte that a read will find had come. None where that isn't known:
+    /// in a first turn, after [`Next::Again`](super::Next::Again), and in turns that nothing to read has brought about.
+    #[must_use]
+    pub fn ready_since(&self) -> Option<Instant> {
+        self.ready_since
+    }
+
     /// Reads what is there; 0 is the end of the stream.
     ///
     /// # Errors
@@ -88,9 +106,24 @@ impl Stream {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.socket {
+        let received = match &mut self.socket {
             Socket::Tcp(socket) => socket.read(buffer),
-        }
+        };
+        self.drained = match &received {
+            Ok(count) => (1..buffer.len()).contains(count),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        received
+    }
+
+    /// A worker takes it up: what was read in earlier turns says nothing about now.
+    pub(super) fn begin_turn(&mut self, ready_since: Option<Instant>) {
+        (self.drained, self.ready_since) = (false, ready_since);
+    }
+
+    /// Whether the last read of this turn left nothing to read, and the stream goes on.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// Writes what there is room for.
