@@ -45,6 +45,7 @@ pub(super) static KEYS: &[Key] = &[
     number("cache_bytes_max", 0..=MIB * MIB, |config| &mut config.files.cache_bytes_max),
     number("cache_file_bytes_max", 0..=GIB, |config| &mut config.files.cache_file_bytes_max),
     key("cache_idle_timeout_s", |config| &mut config.files.cache_idle_timeout),
+    number("cache_revalidate_ms", 0..=86_400_000, |config| &mut config.files.cache_revalidate_ms),
 ];
 
 /// What may be configured: the name, and the field that it fills.

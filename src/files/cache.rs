@@ -1,5 +1,5 @@
-//! Representations kept ready, by canonical target. Never stale: each use first looks, by name, whether the file still is
-//! what it was; one look serves all requests that had begun before it. Bounded in bytes, and cleared of what nobody asks
+//! What was found once, kept by canonical target. Never stale: each use first looks, by name, whether all still is as
+//! it was; one look serves all requests that had begun before it. Bounded in bytes, and cleared of what nobody asks
 //! for.
 
 use std::sync::Arc;
@@ -9,44 +9,49 @@ use std::time::{Duration, Instant};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
-use super::representation::Representation;
 use super::stamp::{Evidence, Witness};
 
-/// What an entry costs beside its content: key, heads, paths, and the cache's own.
-const OVERHEAD_BYTES: u64 = 1 << 10;
+/// What an entry costs beside its value: key, paths, and the cache's own.
+const OVERHEAD_BYTES: u64 = 512;
 
 /// A first guess of how many entries there will be; the cache grows with need.
 const ENTRIES_EXPECTED: usize = 256;
 
-pub(super) struct Cache {
-    entries: QuickCache<Box<[u8]>, Arc<Entry>, Weigh>,
+pub(super) struct Cache<T> {
+    entries: QuickCache<Box<[u8]>, Arc<Entry<T>>, ByWeight>,
     idle_timeout: Duration,
+    revalidate_after: Duration,
     epoch: Instant,
     /// Seconds of the cache's time when it was last swept.
     swept: AtomicU32,
 }
 
-/// A representation and what has to hold for it.
+/// A value and what has to hold for it.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) representation: Representation,
+pub(super) struct Entry<T> {
+    pub(super) value: T,
     evidence: Evidence,
     /// When the last look began, in nanoseconds since the first one. An entry is used at most a moment after a look.
     looked: AtomicU64,
+    weight: u64,
 }
 
-impl Entry {
-    pub(super) fn new(representation: Representation, evidence: Evidence) -> Self {
-        Self { representation, evidence, looked: AtomicU64::new(0) }
+impl<T> Entry<T> {
+    /// `bytes` is the memory that the value takes.
+    pub(super) fn new(value: T, bytes: u64, evidence: Evidence) -> Self {
+        Self { value, evidence, looked: AtomicU64::new(0), weight: OVERHEAD_BYTES + bytes }
     }
 
-    /// Whether all still is as it was at some moment since a request began.
-    fn holds(&self, begun: Option<Instant>) -> bool {
+    /// Whether all still is as it was at some moment since a request began, or not long before.
+    fn holds(&self, begun: Option<Instant>, revalidate_after: Duration) -> bool {
         let looked = self.looked.load(Ordering::Acquire);
         if begun.is_some_and(|begun| self.age_at(begun) <= looked) {
             return true;
         }
         let now = self.age_at(Instant::now());
+        if u128::from(now - looked.min(now)) < revalidate_after.as_nanos() {
+            return true;
+        }
         let agrees = self.evidence.witnesses.iter().all(Witness::agrees);
         if agrees {
             self.looked.store(now, Ordering::Release);
@@ -64,36 +69,34 @@ impl Entry {
     }
 }
 
-/// Bounds both the bytes and the descriptors: as many descriptors as are allowed weigh as much as all bytes.
 #[derive(Clone)]
-struct Weigh {
-    descriptor: u64,
-}
+struct ByWeight;
 
-impl Weighter<Box<[u8]>, Arc<Entry>> for Weigh {
-    fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry>) -> u64 {
-        OVERHEAD_BYTES + key.len() as u64 + entry.representation.memory_bytes().unwrap_or(self.descriptor)
+impl<T> Weighter<Box<[u8]>, Arc<Entry<T>>> for ByWeight {
+    fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry<T>>) -> u64 {
+        key.len() as u64 + entry.weight
     }
 }
 
-impl Cache {
-    pub(super) fn new(bytes_max: u64, descriptors_max: usize, idle_timeout: Duration) -> Self {
-        let weigh = Weigh { descriptor: bytes_max.div_ceil(descriptors_max.max(1) as u64) };
-        let entries = QuickCache::with_weighter(ENTRIES_EXPECTED, bytes_max, weigh);
-        Self { entries, idle_timeout, epoch: Instant::now(), swept: AtomicU32::new(0) }
+impl<T> Cache<T> {
+    /// An entry that nobody asks for in `idle_timeout` goes; one that was looked after less than `revalidate_after` ago is
+    /// taken as it is.
+    pub(super) fn new(bytes_max: u64, idle_timeout: Duration, revalidate_after: Duration) -> Self {
+        let entries = QuickCache::with_weighter(ENTRIES_EXPECTED, bytes_max, ByWeight);
+        Self { entries, idle_timeout, revalidate_after, epoch: Instant::now(), swept: AtomicU32::new(0) }
     }
 
-    /// The entry of a target, if its file is still the same for a request that [began](crate::http::Request::begun) then.
-    pub(super) fn find(&self, target: &[u8], begun: Option<Instant>) -> Option<Arc<Entry>> {
+    /// The entry of a target, if it still holds for a request that [began](crate::http::Request::begun) then.
+    pub(super) fn find(&self, target: &[u8], begun: Option<Instant>) -> Option<Arc<Entry<T>>> {
         let entry = self.entries.get(target)?;
-        if !entry.holds(begun) {
+        if !entry.holds(begun, self.revalidate_after) {
             self.entries.remove(target);
             return None;
         }
         Some(entry)
     }
 
-    pub(super) fn insert(&self, target: &[u8], entry: Arc<Entry>) {
+    pub(super) fn insert(&self, target: &[u8], entry: Arc<Entry<T>>) {
         self.entries.insert(target.into(), entry);
     }
 

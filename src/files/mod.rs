@@ -21,7 +21,7 @@ mod validators;
 use std::fmt;
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ::http::{HeaderValue, Method, StatusCode, header};
 use log::{error, info};
@@ -35,9 +35,10 @@ use self::representation::{Representation, tags_content};
 use self::root::{Found, Miss, Root};
 use self::stamp::{Evidence, Witness};
 use self::target::{SafePath, Unsafe};
-use crate::http::{FileVersion, Handler, Request, Response, Target, slow};
+use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, slow};
 
-pub use options::{EtagSource, Options};
+use self::options::ABSENT_BYTES_MAX;
+pub use self::options::{EtagSource, Options};
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -52,7 +53,11 @@ const SLOW_BYTES: u64 = 1 << 20;
 pub struct Files {
     root: Root,
     options: Options,
-    cache: Cache,
+    cache: Cache<Representation>,
+    /// Names that are not there, as often asked for as those that are.
+    absent: Cache<()>,
+    /// What they are told.
+    not_found: PreparedResponse,
     /// Held while a large file is read for its tag: who waits for that mostly waits for the same file.
     tagging: Mutex<()>,
 }
@@ -65,7 +70,7 @@ impl fmt::Debug for Files {
 
 /// What a target turns out to be.
 enum Resource {
-    File(Arc<Entry>),
+    File(Arc<Entry<Representation>>),
     /// A directory that was asked for without its slash; its canonical target.
     Moved(String),
 }
@@ -84,9 +89,12 @@ impl Files {
     /// Serves as these options say. The root may come and go while it is served.
     #[must_use]
     pub fn new(options: Options) -> Self {
+        let (idle, revalidate) = (options.cache_idle_timeout, Duration::from_millis(options.cache_revalidate_ms));
         Self {
             root: Root::new(options.root.clone(), options.withheld.clone()),
-            cache: Cache::new(options.cache_bytes_max, options.cache_descriptors_max, options.cache_idle_timeout),
+            cache: Cache::new(options.cache_bytes_max, idle, revalidate),
+            absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
+            not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
             options,
             tagging: Mutex::new(()),
         }
@@ -94,7 +102,7 @@ impl Files {
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
-            Ok(Resource::File(entry)) => select(&entry.representation, request, self.options.ranges_max),
+            Ok(Resource::File(entry)) => select(&entry.value, request, self.options.ranges_max),
             Ok(Resource::Moved(target)) => redirect(target, query),
             Err(nothing) => self.explain(nothing, request.begun),
         }
@@ -113,32 +121,51 @@ impl Files {
             Nothing::Malformed => Response::error_page(StatusCode::BAD_REQUEST),
             Nothing::Failed(status) => Response::error_page(status),
             Nothing::Absent => match self.find(NOT_FOUND_PAGE, begun) {
-                Ok(Resource::File(page)) => page.representation.as_page(StatusCode::NOT_FOUND),
-                _ => Response::error_page(StatusCode::NOT_FOUND),
+                Ok(Resource::File(page)) => page.value.as_page(StatusCode::NOT_FOUND),
+                _ => self.not_found.response(),
             },
         }
     }
 
     /// Finds what a path means: from the cache by the path as it came, then by its canonical spelling, then from disk.
     fn find(&self, path: &[u8], begun: Option<Instant>) -> Result<Resource, Nothing> {
-        if let Some(entry) = self.cache.find(path, begun) {
-            return Ok(Resource::File(entry));
+        if let Some(kept) = self.recall(path, begun) {
+            return kept;
         }
         let safe = SafePath::parse(path).map_err(|reason| refuse_target(path, reason))?;
         let canonical = safe.canonical();
         if canonical.as_bytes() != path
-            && let Some(entry) = self.cache.find(canonical.as_bytes(), begun)
+            && let Some(kept) = self.recall(canonical.as_bytes(), begun)
         {
-            return Ok(Resource::File(entry));
+            return kept;
         }
         if safe.is_directory { self.find_index(&safe, &canonical) } else { self.find_file(&safe, &canonical) }
     }
 
+    /// What was found before, if that still holds.
+    fn recall(&self, target: &[u8], begun: Option<Instant>) -> Option<Result<Resource, Nothing>> {
+        match self.cache.find(target, begun) {
+            Some(entry) => Some(Ok(Resource::File(entry))),
+            None => self.absent.find(target, begun).map(|_| Err(Nothing::Absent)),
+        }
+    }
+
+    /// Keeps that there is nothing, as long as these names mean nothing.
+    fn forgo(&self, canonical: &str, evidence: Evidence) -> Nothing {
+        self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
+        Nothing::Absent
+    }
+
     fn find_file(&self, path: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
-        let evidence = Evidence::begin();
-        match self.open(path)? {
-            Found::Directory => Ok(Resource::Moved(path.as_directory().canonical())),
-            Found::File(file, stat) => self.keep(canonical, path, file, &stat, evidence).map(Resource::File),
+        let mut evidence = Evidence::begin();
+        match self.open(path) {
+            Ok(Found::Directory) => Ok(Resource::Moved(path.as_directory().canonical())),
+            Ok(Found::File(file, stat)) => self.keep(canonical, path, file, &stat, evidence).map(Resource::File),
+            Err(Nothing::Absent) => {
+                evidence.witnesses.extend(Witness::new(self.root.locate(path), None));
+                Err(self.forgo(canonical, evidence))
+            }
+            Err(nothing) => Err(nothing),
         }
     }
 
@@ -157,7 +184,7 @@ impl Files {
                 Err(nothing) => return Err(nothing),
             }
         }
-        Err(Nothing::Absent)
+        Err(self.forgo(canonical, evidence))
     }
 
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
@@ -179,6 +206,11 @@ impl Files {
         })
     }
 
+    /// As many descriptors as are allowed weigh as much as all bytes.
+    fn descriptor_weight(&self) -> u64 {
+        self.options.cache_bytes_max.div_ceil(self.options.cache_descriptors_max.max(1) as u64)
+    }
+
     /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile.
     fn keep(
         &self,
@@ -187,7 +219,7 @@ impl Files {
         file: File,
         stat: &Stat,
         evidence: Evidence,
-    ) -> Result<Arc<Entry>, Nothing> {
+    ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let bytes = FileVersion::of_stat(stat).bytes;
         if bytes <= SLOW_BYTES || !tags_content(&self.options, bytes) {
             return self.keep_now(canonical, path, file, stat, evidence);
@@ -209,12 +241,13 @@ impl Files {
         file: File,
         stat: &Stat,
         mut evidence: Evidence,
-    ) -> Result<Arc<Entry>, Nothing> {
+    ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let content_type = mime::content_type(path.as_path());
         let made = Representation::of(file, stat, content_type, &self.options);
         let (representation, stamp) = made.map_err(|error| fail(path, &error))?;
         evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
-        let entry = Arc::new(Entry::new(representation, evidence));
+        let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
+        let entry = Arc::new(Entry::new(representation, bytes, evidence));
         if stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
             self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
         }
@@ -239,6 +272,7 @@ impl Handler for Files {
 
     fn service_actions(&self) {
         self.cache.sweep();
+        self.absent.sweep();
     }
 }
 

@@ -27,7 +27,13 @@ pub struct Options {
     pub cache_file_bytes_max: u64,
     /// An entry that nobody asked for in this time is dropped. Default: 60 s.
     pub cache_idle_timeout: Duration,
+    /// Milliseconds after a look whether a file has changed in which it isn't looked at again. Default: 0, so that every
+    /// change shows on the next request.
+    pub cache_revalidate_ms: u64,
 }
+
+/// Memory for names that were asked for and aren't there, in bytes.
+pub(super) const ABSENT_BYTES_MAX: u64 = 256 << 10;
 
 impl Options {
     /// The defaults, for this root.
@@ -44,6 +50,7 @@ impl Options {
             cache_descriptors_max: 512,
             cache_file_bytes_max: 100 << 10,
             cache_idle_timeout: Duration::from_secs(60),
+            cache_revalidate_ms: 0,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! share; what has to be remembered till then is in the [`Session`], which for an idle connection is a few words. The
 //! buffers belong to the worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::Instant;
 
@@ -143,6 +143,7 @@ impl<H: Handler> SocketHandler for Service<H> {
                 begun: stream.ready_since().filter(|_| begins),
                 bytes_left: self.limits.turn_bytes_max.max(1),
                 requests_left: self.limits.turn_requests_max.max(1),
+                leaves_idle: false,
                 session,
                 stream,
                 buffers,
@@ -168,13 +169,15 @@ impl<H: Handler> SocketHandler for Service<H> {
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { inbox: Inbox::new(), outbox: Vec::new() }) };
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { inbox: Inbox::new(), outbox: Vec::new(), line: Cell::new(String::new()) }) };
 }
 
 /// A worker's buffers.
 struct Buffers {
     inbox: Inbox,
     outbox: Vec<u8>,
+    /// Of the access log.
+    line: Cell<String>,
 }
 
 /// What one connection does with a worker's time.
@@ -186,6 +189,8 @@ struct Turn<'a, H> {
     begun: Option<Instant>,
     bytes_left: u64,
     requests_left: u32,
+    /// If nothing has come, nothing is waited for any more.
+    leaves_idle: bool,
     session: &'a mut Session,
     stream: &'a mut Stream,
     buffers: &'a mut Buffers,
@@ -212,11 +217,14 @@ impl<H: Handler> Turn<'_, H> {
         }
     }
 
-    /// A deadline has passed: an idle connection closes in silence, a request that is late is told so; a response that
-    /// is late is for [`Outgoing::write`] to judge.
+    /// A deadline has passed: an idle connection closes in silence, if nothing has come at the last moment, a request that
+    /// is late is told so; a response that is late is for [`Outgoing::write`] to judge.
     fn overdue(&mut self) -> Step {
         let late = match &self.session.state {
-            State::Head if self.buffers.inbox.is_empty() => return Step::Over(Next::Close),
+            State::Head if self.buffers.inbox.is_empty() => {
+                self.leaves_idle = true;
+                return Step::Go;
+            }
             State::Head | State::Body(_) => self.session.due.is_some_and(|due| due <= self.now),
             State::Lingering { .. } => return Step::Over(Next::Close),
             State::Writing(_) => false,
@@ -273,7 +281,7 @@ impl<H: Handler> Turn<'_, H> {
             Ok(0) => Ok(Step::Over(Next::Close)),
             Ok(_) => Ok(Step::Go),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let goodbye = idle && self.stream.is_stopping();
+                let goodbye = idle && (self.leaves_idle || self.stream.is_stopping());
                 Ok(Step::Over(if goodbye { Next::Close } else { Next::Wait(Interest::Read, until) }))
             }
             Err(error) => Err(error),
@@ -334,7 +342,7 @@ impl<H: Handler> Turn<'_, H> {
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {
-            record: Record::new(self.stream.peer(), head_bytes, response.status(), self.now),
+            record: Record::new(&self.buffers.line, self.stream.peer(), head_bytes, response.status(), self.now),
             response,
             asked: Asked::new(&head.request.method, head.request.version, stay),
             after: if stay { After::Stay } else { After::Linger },
@@ -414,7 +422,7 @@ impl<H: Handler> Turn<'_, H> {
         let Refusal { status, reason } = refusal;
         info!("{}: refused with {}: {reason}", self.stream.peer(), status.as_u16());
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
-        let record = Record::new(self.stream.peer(), head, status, self.now);
+        let record = Record::new(&self.buffers.line, self.stream.peer(), head, status, self.now);
         self.buffers.inbox.clear();
         self.session.scan = HeadScan::default();
         self.session.due = None;
@@ -438,7 +446,7 @@ impl<H: Handler> Turn<'_, H> {
     fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
         match answer.outgoing.write(self.stream, &mut self.bytes_left, self.now, self.limits) {
             Ok(Progress::Done) => {
-                answer.record.write(answer.outgoing.content_sent(), false);
+                self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), false));
                 self.buffers.outbox = answer.outgoing.into_buffer();
                 Ok(self.after(answer.after))
             }
@@ -455,7 +463,7 @@ impl<H: Handler> Turn<'_, H> {
             }
             Err(error) => {
                 info!("{}: a response was cut: {error}", self.stream.peer());
-                answer.record.write(answer.outgoing.content_sent(), true);
+                self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), true));
                 Err(error)
             }
         }

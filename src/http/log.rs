@@ -1,5 +1,6 @@
 //! The access log: one line a request, through `log`, target `access`.
 
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::time::Instant;
 
@@ -14,34 +15,36 @@ const REQUEST_LINE_BYTES_MAX: usize = 2 << 10;
 
 /// What is known of a request when its answer begins; nothing when nobody listens.
 #[derive(Debug)]
-pub(super) struct Record(Option<Box<Known>>);
+pub(super) struct Record(Option<Known>);
 
 #[derive(Debug)]
 struct Known {
-    peer: String,
-    request_line: String,
-    status: StatusCode,
+    /// Peer, request line and status.
+    line: String,
     began: Instant,
 }
 
 impl Record {
-    /// `head` begins with the request line.
-    pub(super) fn new(peer: &Peer, head: &[u8], status: StatusCode, began: Instant) -> Self {
+    /// `head` begins with the request line; `buffer` lends its memory until the line is written.
+    pub(super) fn new(buffer: &Cell<String>, peer: &Peer, head: &[u8], status: StatusCode, began: Instant) -> Self {
         if !log_enabled!(target: "access", Level::Info) {
             return Self(None);
         }
         let end = head.iter().position(|byte| b"\r\n".contains(byte)).unwrap_or(head.len());
-        let request_line = Escaped(&head[..end]).to_string();
-        Self(Some(Box::new(Known { peer: peer.to_string(), request_line, status, began })))
+        let mut line = buffer.take();
+        line.clear();
+        // A write to memory doesn't fail.
+        let _ = write!(line, "{peer} \"{}\" {}", Escaped(&head[..end]), status.as_str());
+        Self(Some(Known { line, began }))
     }
 
-    /// Writes the line, once the answer is out, or is cut.
-    pub(super) fn write(self, bytes: u64, cut: bool) {
-        let Some(known) = self.0 else { return };
-        let Known { peer, request_line, status, began } = *known;
-        let time = began.elapsed().as_secs_f64() * 1e3;
+    /// Writes the line, once the answer is out, or is cut. Gives back the buffer.
+    pub(super) fn write(self, bytes: u64, cut: bool) -> String {
+        let Some(Known { line, began }) = self.0 else { return String::new() };
+        let time = began.elapsed().as_micros();
         let cut = if cut { " cut" } else { "" };
-        info!(target: "access", "{peer} \"{request_line}\" {} {bytes} {time:.3}ms{cut}", status.as_u16());
+        info!(target: "access", "{line} {bytes} {}.{:03}ms{cut}", time / 1000, time % 1000);
+        line
     }
 }
 
@@ -50,15 +53,21 @@ pub(super) struct Escaped<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &byte in &self.0[..self.0.len().min(REQUEST_LINE_BYTES_MAX)] {
-            match byte {
-                b'"' | b'\\' => write!(f, "\\x{byte:02x}")?,
-                b' '..=b'~' => f.write_char(char::from(byte))?,
-                _ => write!(f, "\\x{byte:02x}")?,
+        let mut rest = &self.0[..self.0.len().min(REQUEST_LINE_BYTES_MAX)];
+        while let [first, ..] = rest {
+            let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
+            f.write_str(std::str::from_utf8(&rest[..plain]).unwrap_or_default())?;
+            if plain == 0 {
+                write!(f, "\\x{first:02x}")?;
             }
+            rest = &rest[plain.max(1)..];
         }
         if self.0.len() > REQUEST_LINE_BYTES_MAX { f.write_str("...") } else { Ok(()) }
     }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
 pub use request::{Request, Target, Version};
-pub use response::{Body, FileBody, FileVersion, Response};
+pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
 pub use write::PreparedHead;
 
 // What handlers of this layer need of the one below.

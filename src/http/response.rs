@@ -10,6 +10,8 @@ use bytes::Bytes;
 
 use super::write::PreparedHead;
 
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
 /// Status, fields and body. Date, Server, Content-Length and Connection are the writer's.
 #[derive(Debug)]
 pub struct Response {
@@ -44,18 +46,7 @@ impl Response {
     /// A small clean page that names the status and tells nothing else.
     #[must_use]
     pub fn error_page(status: StatusCode) -> Self {
-        let reason = reason_phrase(status).unwrap_or("Error");
-        // What is spoken instead (RFC 9110 section 15.6.6).
-        let more = if status == StatusCode::HTTP_VERSION_NOT_SUPPORTED { ": HTTP/1.1 and HTTP/1.0 are" } else { "" };
-        let page = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
-             <title>{code} {reason}</title>\n\
-             <style>body{{font:1.1rem/1.5 system-ui,sans-serif;display:grid;place-content:center;min-height:90vh}}</style>\n\
-             <h1>{code}</h1><p>{reason}{more}</p>\n",
-            code = status.as_u16(),
-        );
-        Self::new(status).html(page)
+        Self::new(status).html(error_page(status))
     }
 
     /// Adds a field; a head that was made ahead stays as it is.
@@ -85,8 +76,7 @@ impl Response {
     /// Sets an HTML body.
     #[must_use]
     pub fn html(self, page: impl Into<Bytes>) -> Self {
-        self.field(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
-            .body(Body::Bytes(page.into()))
+        self.field(header::CONTENT_TYPE, HTML).body(Body::Bytes(page.into()))
     }
 
     /// The bytes of content that it has.
@@ -101,6 +91,43 @@ impl Response {
             Head::Fields { status, .. } => *status,
             Head::Prepared(head) => head.status(),
         }
+    }
+}
+
+fn error_page(status: StatusCode) -> String {
+    let reason = reason_phrase(status).unwrap_or("Error");
+    // What is spoken instead (RFC 9110 section 15.6.6).
+    let more = if status == StatusCode::HTTP_VERSION_NOT_SUPPORTED { ": HTTP/1.1 and HTTP/1.0 are" } else { "" };
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
+         <title>{code} {reason}</title>\n\
+         <style>body{{font:1.1rem/1.5 system-ui,sans-serif;display:grid;place-content:center;min-height:90vh}}</style>\n\
+         <h1>{code}</h1><p>{reason}{more}</p>\n",
+        code = status.as_u16(),
+    )
+}
+
+/// A response that is always the same, made ahead.
+#[derive(Clone, Debug)]
+pub struct PreparedResponse {
+    head: PreparedHead,
+    body: Bytes,
+}
+
+impl PreparedResponse {
+    /// [`Response::error_page`], made once.
+    #[must_use]
+    pub fn error_page(status: StatusCode) -> Self {
+        let body = Bytes::from(error_page(status));
+        let fields = [(header::CONTENT_TYPE, HTML)];
+        Self { head: PreparedHead::new(status, &fields, Some(body.len() as u64)), body }
+    }
+
+    /// The response.
+    #[must_use]
+    pub fn response(&self) -> Response {
+        Response::prepared(self.head.clone(), Body::Bytes(self.body.clone()))
     }
 }
 

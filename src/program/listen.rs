@@ -123,6 +123,8 @@ fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
 /// `[::]` takes IPv4 connections too, unless some IPv4 address is asked for by itself.
 fn options(config: &Config, addresses: &[SocketAddr], address: SocketAddr) -> SocketOptions {
     let mut options = config.sockets.clone();
+    // In HTTP the client speaks first.
+    options.defer_accept = true;
     options.v6_only = address.is_ipv6() && address.ip().is_unspecified() && addresses.iter().any(SocketAddr::is_ipv4);
     options
 }

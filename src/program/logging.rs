@@ -1,36 +1,78 @@
-//! Log lines go to standard error, by env_logger; `RUST_LOG` has the last word on which.
+//! Log lines go to standard error; `RUST_LOG` has the last word on which. env_logger filters and formats them, but those of
+//! the access log: there are many, so they are formatted here, in a buffer that each thread keeps.
 
-use std::io::Write as _;
+use std::cell::RefCell;
+use std::io::{self, Write as _};
 
+use anstream::AutoStream;
 use clap::ColorChoice;
-use env_logger::{Builder, Env, Target, WriteStyle};
+use env_logger::{Builder, Env, Logger, Target, WriteStyle};
+use jiff::Timestamp;
+use log::{Log, Metadata, Record};
 use salver::config::Config;
 
+use super::log_writer::LogWriter;
+
 /// Starts logging as the configuration says.
-pub(super) fn start(config: &Config) {
+pub(super) fn start(config: &Config) -> io::Result<()> {
     let filter = match (config.quiet, config.verbose) {
         (true, _) => "warn,access=off",
         (false, 0) => "info",
         (false, 1) => "debug",
         (false, _) => "trace",
     };
-    let style = match config.color {
-        ColorChoice::Auto => WriteStyle::Auto,
-        ColorChoice::Always => WriteStyle::Always,
-        ColorChoice::Never => WriteStyle::Never,
+    let is_coloured = match config.color {
+        ColorChoice::Auto => AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
     };
-    Builder::from_env(Env::default().default_filter_or(filter))
-        .target(Target::Stderr)
-        .write_style(style)
+    let writer = LogWriter::start(io::stderr())?;
+    let rest = Builder::from_env(Env::default().default_filter_or(filter))
+        .target(Target::Pipe(Box::new(writer.clone())))
+        .write_style(if is_coloured { WriteStyle::Always } else { WriteStyle::Never })
         .format(|line, record| {
-            let time = line.timestamp_millis();
-            match record.target() {
-                "access" => writeln!(line, "{time} {}", record.args()),
-                _ => {
-                    let (level, style) = (record.level(), line.default_level_style(record.level()));
-                    writeln!(line, "{time} {style}{level}{style:#} {}", record.args())
-                }
-            }
+            let (level, style) = (record.level(), line.default_level_style(record.level()));
+            writeln!(line, "{:.3} {style}{level}{style:#} {}", Timestamp::now(), record.args())
         })
-        .init();
+        .build();
+    log::set_max_level(rest.filter());
+    log::set_boxed_logger(Box::new(Lines { rest, writer })).map_err(io::Error::other)
+}
+
+/// Writes out what waits; before the program ends.
+pub(super) fn flush() {
+    log::logger().flush();
+}
+
+struct Lines {
+    rest: Logger,
+    writer: LogWriter,
+}
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.rest.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        thread_local! {
+            static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        if record.target() != "access" {
+            return self.rest.log(record);
+        }
+        if !self.rest.matches(record) {
+            return;
+        }
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            // A write to memory doesn't fail.
+            let _ = writeln!(line, "{:.3} {}", Timestamp::now(), record.args());
+            self.writer.leave(line);
+        });
+    }
+
+    fn flush(&self) {
+        self.writer.flush();
+    }
 }

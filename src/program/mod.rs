@@ -8,6 +8,7 @@
 
 mod banner;
 mod listen;
+mod log_writer;
 mod logging;
 mod signals;
 
@@ -17,7 +18,7 @@ use std::{env, fmt, io};
 use log::{info, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use salver::cli::Args;
-use salver::config;
+use salver::config::{self, Config};
 use salver::files::Files;
 use salver::http::Service;
 use salver::socketserver::{Server, descriptors_reserved};
@@ -59,7 +60,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.check_config {
         return print(&config::describe(&config));
     }
-    logging::start(&config);
+    logging::start(&config).map_err(|error| Failure::System("starting the log", error))?;
+    let result = serve(config);
+    logging::flush();
+    result
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
     config.notes.iter().for_each(|note| warn!("{note}"));
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     let text = banner::text(&config, &listeners);

@@ -9,6 +9,8 @@ use salver::socketserver::Stopper;
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::logging;
+
 /// The exit status of a program that Ctrl-C ends.
 const INTERRUPTED: i32 = 130;
 
@@ -19,6 +21,7 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
         let stopper = stopper.clone();
         move || {
             if stopping.swap(true, Ordering::SeqCst) {
+                logging::flush();
                 std::process::exit(INTERRUPTED);
             }
             stopper.shutdown();

@@ -38,6 +38,9 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(options.backlog)?;
+        if options.defer_accept {
+            defer_accept(&socket);
+        }
         Ok(Self { socket: socket.into() })
     }
 
@@ -55,6 +58,26 @@ impl Listener {
         Ok(Stream::tcp(socket, Peer { address: Address::Inet(address) }, Arc::clone(stop)))
     }
 }
+
+/// A second: the least there is. Where the system doesn't know it, things only take a little longer.
+#[cfg(target_os = "linux")]
+fn defer_accept(socket: &Socket) {
+    use nix::{libc, setsockopt_impl, sockopt_impl};
+    sockopt_impl!(
+        /// Bytes first, then accept(2).
+        DeferAccept,
+        SetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_DEFER_ACCEPT,
+        u32
+    );
+    if let Err(error) = nix::sys::socket::setsockopt(socket, DeferAccept, &1) {
+        log::debug!("TCP_DEFER_ACCEPT: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn defer_accept(_socket: &Socket) {}
 
 /// One system call: the new socket doesn't block and isn't inherited by other programs.
 #[cfg(target_os = "linux")]

@@ -59,7 +59,7 @@ fn descriptor_limit() -> usize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketOptions {
-    /// Connections that the kernel keeps ready while the acceptor is busy. Default: 1,024.
+    /// Connections that the kernel keeps ready while the acceptor is busy, if the system lets it. Default: 4,096.
     pub backlog: i32,
     /// TCP_NODELAY: small writes leave at once. Default: true.
     pub nodelay: bool,
@@ -67,12 +67,22 @@ pub struct SocketOptions {
     pub reuse_address: bool,
     /// SO_REUSEPORT: several processes may listen on one address; hides that a port is taken. Default: false.
     pub reuse_port: bool,
+    /// TCP_DEFER_ACCEPT (Linux): a connection is accepted once its first bytes are there, or about a second later; it saves
+    /// a wait where the client speaks first, and delays the greeting where the server does. Default: false.
+    pub defer_accept: bool,
     /// IPV6_V6ONLY: `[::]` takes no IPv4 connections. Default: false.
     pub v6_only: bool,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { backlog: 1_024, nodelay: true, reuse_address: true, reuse_port: false, v6_only: false }
+        Self {
+            backlog: 4_096,
+            nodelay: true,
+            reuse_address: true,
+            reuse_port: false,
+            defer_accept: false,
+            v6_only: false,
+        }
     }
 }

@@ -65,6 +65,11 @@ mod epoll {
             });
             events.filter(|event| event.key != WAKE)
         }
+
+        /// Whether a wake-up call is among them.
+        pub(crate) fn has_wake_up(&self) -> bool {
+            self.list.iter().any(|event| event.data.u64() == WAKE)
+        }
     }
 
     impl Poller {
@@ -94,7 +99,7 @@ mod epoll {
         /// Closing a descriptor takes it out of an epoll set: nothing to do.
         pub(crate) fn forget(&self, _source: impl AsFd) {}
 
-        /// Waits for events, for a wake-up call, or for the timeout.
+        /// Waits for events, for a wake-up call, or for the timeout. Each event goes to one of those who wait, and each call.
         pub(crate) fn wait(&self, events: &mut Events, timeout: Duration) -> io::Result<()> {
             events.list.clear();
             let timeout = Timespec {
@@ -107,7 +112,7 @@ mod epoll {
             }
         }
 
-        /// Ends the wait that is under way, or the next one.
+        /// Ends one of the waits that are under way, or the next one.
         pub(crate) fn wake(&self) {
             // It fails only when its counter is full, and then the event is due anyway.
             let _ = rustix::io::write(&self.alarm, &1u64.to_ne_bytes());
@@ -138,6 +143,9 @@ mod portable {
     #[derive(Debug)]
     pub(crate) struct Poller {
         poller: polling::Poller,
+        /// Somebody waits in it: only one may.
+        taken: Mutex<bool>,
+        free: Condvar,
     }
 
     pub(crate) struct Events {
@@ -153,6 +161,11 @@ mod portable {
         pub(crate) fn iter(&self) -> impl Iterator<Item = Event> {
             self.list.iter().map(|event| Event { key: event.key as u64, is_final: false })
         }
+
+        /// Whether a wake-up call may be among them: that isn't told.
+        pub(crate) fn has_wake_up(&self) -> bool {
+            true
+        }
     }
 
     impl Poller {
@@ -160,7 +173,7 @@ mod portable {
         pub(crate) const LASTS: bool = false;
 
         pub(crate) fn new() -> io::Result<Self> {
-            Ok(Self { poller: polling::Poller::new()? })
+            Ok(Self { poller: polling::Poller::new()?, taken: Mutex::new(false), free: Condvar::new() })
         }
 
         pub(crate) fn arm(&self, source: impl AsFd, key: u64, interest: Interest, registered: bool) -> io::Result<()> {
@@ -179,9 +192,22 @@ mod portable {
             let _ = self.poller.delete(source.as_fd());
         }
 
+        /// Those who come while another waits wait until it has what it waits for.
         pub(crate) fn wait(&self, events: &mut Events, timeout: Duration) -> io::Result<()> {
             events.list.clear();
-            match self.poller.wait(&mut events.list, Some(timeout)) {
+            let until = Instant::now() + timeout;
+            let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self.free.wait_timeout_while(taken, timeout, |taken| *taken);
+            let (mut taken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                return Ok(());
+            }
+            *taken = true;
+            drop(taken);
+            let waited = self.poller.wait(&mut events.list, Some(until.saturating_duration_since(Instant::now())));
+            *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+            self.free.notify_one();
+            match waited {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
                 _ => Ok(()),
             }

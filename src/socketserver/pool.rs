@@ -1,20 +1,20 @@
 //! The workers and their one queue.
 //!
-//! Watching the poller is a job like any other, and exactly one such job exists. Whoever draws it waits for events,
-//! queues the connections that are ready or overdue, and puts it back. So no thread is set apart for watching, and an
-//! idle connection costs none. The rules that keep this from losing a wake-up:
+//! A worker takes jobs from the queue; when there are none it watches the poller, as all idle workers do at once: the
+//! system gives an event to one of them. Who gets some serves the first of these connections itself and queues the rest.
+//! So no thread is set apart for watching, a lone connection never changes hands, and an idle one costs no thread. The
+//! rules that keep this from losing a wake-up:
 //!
-//! 1. The watcher first declares that it watches, then looks at the queue; when that is not empty it waits for nothing.
-//! 2. Every push wakes a sleeping watcher, unless an idle worker is there to take the job; and every worker that takes
-//!    a job and leaves more behind wakes it too.
-//! 3. A wait lasts a second at most; deadlines are scanned once a second.
+//! 1. A watcher first declares that it watches, then looks at the queue; when that is not empty it waits for nothing.
+//! 2. Every push, and every worker that takes a job and leaves more behind, wakes a watcher, if there is one and no other
+//!    wake-up is under way. A watcher that is woken says so before it looks at the queue.
+//! 3. A wait lasts a second at most; deadlines are scanned once a second, by whoever notices, and before events are looked
+//!    at, so that these don't hide them. When the queue is never empty, workers look for events all the same.
 //! 4. Parking is: store, then arm (`parking.rs`).
 //! 5. A peer's hang-up is armed with reading only, and what is told only once is never waited for again (`poller.rs`).
-//! 6. The watch job returns to the queue even when its worker panics.
-//! 7. A lone event goes to the watcher itself, once the watch job is back in the queue: one hop less.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -29,8 +29,11 @@ use super::parking::{Connection, Parking, ParkingLot, SlotId, lock};
 use super::poller::{Events, Poller};
 use super::stop::Stop;
 
-/// How often deadlines are scanned, and how long a wait lasts at most.
+/// How often deadlines are scanned.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A worker that always finds a job looks for events after so many.
+const TURNS_BETWEEN_LOOKS: u32 = 16;
 
 /// How long a stop waits for workers after the last connection is gone or given up.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -39,8 +42,6 @@ const FAREWELL: Duration = Duration::from_millis(500);
 enum Job {
     /// Give this connection its turn.
     Serve(SlotId),
-    /// Wait for events; there is one such job.
-    Watch,
     /// Leave, and pass it on.
     Leave,
 }
@@ -54,13 +55,15 @@ pub(super) struct Pool<H: Handler> {
     pub(super) vacancy_wanted: AtomicBool,
     queue: Queue,
     crew: Arc<Crew>,
-    scan_due: Mutex<Instant>,
+    /// Milliseconds since `epoch`.
+    scan_due: AtomicU64,
+    epoch: Instant,
     tidying: AtomicBool,
     gone: (Mutex<()>, Condvar),
     spare_idle_timeout: Duration,
 }
 
-/// What a worker needs for the watch job.
+/// What a worker needs to watch.
 struct Lookout {
     events: Events,
     ready: Vec<SlotId>,
@@ -77,7 +80,8 @@ impl<H: Handler> Pool<H> {
             vacancy_wanted: AtomicBool::new(false),
             queue: Queue::new(jobs),
             crew: Crew::new(options.workers_max.max(options.workers)),
-            scan_due: Mutex::new(Instant::now()),
+            scan_due: AtomicU64::new(0),
+            epoch: Instant::now(),
             tidying: AtomicBool::new(false),
             gone: (Mutex::new(()), Condvar::new()),
             spare_idle_timeout: options.spare_idle_timeout,
@@ -87,15 +91,19 @@ impl<H: Handler> Pool<H> {
         Ok(pool)
     }
 
-    /// Starts the workers, and the watching with them.
+    /// Starts the workers.
     pub(super) fn start(&self, workers: usize) -> io::Result<()> {
-        self.push(Job::Watch);
         (0..workers.max(1)).try_for_each(|_| self.crew.hire(false))
     }
 
     /// Queues a connection that the lot holds as queued.
     pub(super) fn queue(&self, id: SlotId) {
         self.push(Job::Serve(id));
+    }
+
+    /// Queues it for a worker that looks at the queue next itself, so that nobody has to be woken for it.
+    fn queue_behind(&self, id: SlotId) {
+        self.queue.push_all([Job::Serve(id)]);
     }
 
     /// Ends every connection: what is under way may finish in `timeout`; then the workers leave.
@@ -134,31 +142,35 @@ impl<H: Handler> Pool<H> {
         self.crew.join();
         let mut lookout = Lookout { events: Events::new(), ready: Vec::new() };
         let mut idle_since = Instant::now();
+        let mut turns = 0;
         loop {
-            let patience = spare.then(|| self.spare_idle_timeout.saturating_sub(idle_since.elapsed()));
-            match self.queue.take(patience, self.lot.poller()) {
+            let job = if turns < TURNS_BETWEEN_LOOKS { self.queue.take(self.lot.poller()) } else { None };
+            let served = match job {
                 Some(Job::Serve(id)) => {
+                    turns += 1;
                     self.serve(id);
-                    idle_since = Instant::now();
-                }
-                Some(Job::Watch) => {
-                    let (lone, scanned) = self.watch(&mut lookout);
-                    if let Some(id) = lone {
-                        self.serve(id);
-                        idle_since = Instant::now();
-                    }
-                    if scanned {
-                        self.service_actions();
-                    }
+                    true
                 }
                 Some(Job::Leave) => {
                     self.crew.leave();
                     return self.push(Job::Leave);
                 }
-                None => {}
+                None => {
+                    turns = 0;
+                    let patience = spare.then(|| self.spare_idle_timeout.saturating_sub(idle_since.elapsed()));
+                    self.watch(&mut lookout, patience)
+                }
+            };
+            if !spare {
+                continue;
             }
-            if spare && idle_since.elapsed() >= self.spare_idle_timeout && self.crew.may_leave() {
-                return;
+            if served {
+                idle_since = Instant::now();
+            } else if idle_since.elapsed() >= self.spare_idle_timeout {
+                if self.crew.may_leave() {
+                    return;
+                }
+                idle_since = Instant::now();
             }
         }
     }
@@ -171,13 +183,13 @@ impl<H: Handler> Pool<H> {
             Ok(Ok(Next::Wait(interest, deadline))) => {
                 match self.lot.park(id, connection, interest, deadline, &self.stop) {
                     Parking::Done => {}
-                    Parking::Requeue => self.queue(id),
+                    Parking::Requeue => self.queue_behind(id),
                     Parking::Failed(connection, error) => self.end(id, connection, End::Failed(error)),
                 }
             }
             Ok(Ok(Next::Again)) => {
                 self.lot.requeue(id, connection);
-                self.queue(id);
+                self.queue_behind(id);
             }
             Ok(Ok(Next::Close)) => self.end(id, connection, End::Closed),
             Ok(Err(error)) => self.end(id, connection, End::Failed(error)),
@@ -234,37 +246,52 @@ impl<H: Handler> Pool<H> {
         self.say_gone();
     }
 
-    /// Waits for events and queues who is ready or overdue. A lone one is returned, to be served at once; and whether
-    /// deadlines were scanned.
-    fn watch(&self, lookout: &mut Lookout) -> (Option<SlotId>, bool) {
-        let _back = WatchReturns(self);
-        self.watch_once(lookout).unwrap_or_else(|error| {
+    /// Waits for events, queues who is ready or overdue, and serves the first of them; false when there was none.
+    fn watch(self: &Arc<Self>, lookout: &mut Lookout, patience: Option<Duration>) -> bool {
+        let waited = self.wait_for_events(&mut lookout.events, patience);
+        if let Err(error) = waited {
             log::error!("waiting for events failed: {error}");
             thread::sleep(Duration::from_millis(10));
-            (None, false)
-        })
-    }
-
-    fn watch_once(&self, lookout: &mut Lookout) -> io::Result<(Option<SlotId>, bool)> {
-        let Lookout { events, ready } = lookout;
-        // Only the one watcher ever locks it.
-        let mut scan_due = lock(&self.scan_due);
-        let timeout = scan_due.saturating_duration_since(Instant::now()).min(SCAN_INTERVAL);
-        let waited = self.lot.poller().wait(events, self.queue.declare_watching(timeout));
-        self.queue.end_watching();
-        waited?;
+        }
         let now = Instant::now();
-        ready.extend(events.iter().filter_map(|event| self.lot.ready(event, now)));
-        let scan = now >= *scan_due;
-        if scan {
-            *scan_due = now + SCAN_INTERVAL;
+        let ready = &mut lookout.ready;
+        let scans = self.is_scan_due(now);
+        if scans {
             self.lot.overdue(now, |id| ready.push(id));
         }
-        if ready.len() == 1 && self.queue.is_empty() {
-            return Ok((ready.pop(), scan));
+        ready.extend(lookout.events.iter().filter_map(|event| self.lot.ready(event, now)));
+        let mut ready = ready.drain(..);
+        let first = ready.next();
+        self.queue.push_all(ready.map(Job::Serve));
+        self.queue.wake_for_more(self.lot.poller());
+        if let Some(id) = first {
+            self.serve(id);
         }
-        ready.drain(..).for_each(|id| self.queue(id));
-        Ok((None, scan))
+        if scans {
+            self.service_actions();
+        }
+        first.is_some()
+    }
+
+    fn wait_for_events(&self, events: &mut Events, patience: Option<Duration>) -> io::Result<()> {
+        let now = self.milliseconds(Instant::now());
+        let until_scan = Duration::from_millis(self.scan_due.load(Ordering::Relaxed).saturating_sub(now));
+        let timeout = patience.map_or(until_scan, |patience| patience.min(until_scan));
+        self.queue.begin_watching();
+        let waited = self.lot.poller().wait(events, if self.queue.is_empty() { timeout } else { Duration::ZERO });
+        self.queue.end_watching(waited.is_err() || events.has_wake_up());
+        waited
+    }
+
+    /// Whether deadlines have to be scanned now, and by whom: it is true for one worker each time.
+    fn is_scan_due(&self, now: Instant) -> bool {
+        let (due, now) = (self.scan_due.load(Ordering::Relaxed), self.milliseconds(now));
+        let next = now + SCAN_INTERVAL.as_millis() as u64;
+        now >= due && self.scan_due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn milliseconds(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The handler's housekeeping; skipped when the last one still runs.
@@ -276,15 +303,6 @@ impl<H: Handler> Pool<H> {
             log::error!("a handler panicked in service_actions");
         }
         self.tidying.store(false, Ordering::SeqCst);
-    }
-}
-
-/// Puts the watch job back, whatever happens (rule 6).
-struct WatchReturns<'a, H: Handler>(&'a Pool<H>);
-
-impl<H: Handler> Drop for WatchReturns<'_, H> {
-    fn drop(&mut self) {
-        self.0.push(Job::Watch);
     }
 }
 
@@ -306,69 +324,71 @@ fn start_worker<H: Handler>(pool: &Weak<Pool<H>>, spare: bool) -> io::Result<()>
     Ok(())
 }
 
-/// The one queue, and who waits at it.
+/// The one queue, and who waits for it to fill.
 struct Queue {
     sender: Sender<Job>,
     receiver: Receiver<Job>,
-    /// The watcher sleeps, or is about to.
-    watching: AtomicBool,
-    /// Workers that wait for a job.
-    idle: AtomicUsize,
+    /// Workers that watch, or are about to.
+    watchers: AtomicUsize,
+    /// A wake-up is under way to one of them.
+    waking: AtomicBool,
 }
 
 impl Queue {
     /// There is room for every job that can exist, so a push never waits.
     fn new(jobs: usize) -> Self {
         let (sender, receiver) = bounded(jobs);
-        Self { sender, receiver, watching: AtomicBool::new(false), idle: AtomicUsize::new(0) }
+        Self { sender, receiver, watchers: AtomicUsize::new(0), waking: AtomicBool::new(false) }
     }
 
     fn push(&self, job: Job, poller: &Poller) {
+        self.push_all([job]);
+        self.wake_watcher(poller);
+    }
+
+    /// Pushes without a wake-up, which is then for the caller.
+    fn push_all(&self, jobs: impl IntoIterator<Item = Job>) {
         // It can't be disconnected: both ends live in this struct.
-        let _ = self.sender.send(job);
-        fence(Ordering::SeqCst);
-        if self.idle.load(Ordering::SeqCst) == 0 {
-            self.wake_watcher(poller);
-        }
+        jobs.into_iter().for_each(|job| drop(self.sender.send(job)));
     }
 
-    /// The next job; none when `patience` runs out.
-    fn take(&self, patience: Option<Duration>, poller: &Poller) -> Option<Job> {
-        let job = self.receiver.try_recv().ok().or_else(|| self.wait(patience));
-        fence(Ordering::SeqCst);
-        if !self.receiver.is_empty() {
-            self.wake_watcher(poller);
-        }
-        job
+    /// The next job, if there is one.
+    fn take(&self, poller: &Poller) -> Option<Job> {
+        let job = self.receiver.try_recv().ok()?;
+        self.wake_for_more(poller);
+        Some(job)
     }
 
-    fn wait(&self, patience: Option<Duration>) -> Option<Job> {
-        self.idle.fetch_add(1, Ordering::SeqCst);
-        let job = match patience {
-            Some(patience) => self.receiver.recv_timeout(patience).ok(),
-            None => self.receiver.recv().ok(),
-        };
-        self.idle.fetch_sub(1, Ordering::SeqCst);
-        job
+    /// Rule 2, of a worker that is about to be busy.
+    fn wake_for_more(&self, poller: &Poller) {
+        if !self.is_empty() {
+            self.wake_watcher(poller);
+        }
     }
 
     fn is_empty(&self) -> bool {
         self.receiver.is_empty()
     }
 
-    /// Rule 1: first the declaration, then the look at the queue. Gives the time to wait.
-    fn declare_watching(&self, timeout: Duration) -> Duration {
-        self.watching.store(true, Ordering::SeqCst);
+    /// Rule 1: this first, then a look at the queue.
+    fn begin_watching(&self) {
+        self.watchers.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        if self.is_empty() { timeout } else { Duration::ZERO }
     }
 
-    fn end_watching(&self) {
-        self.watching.store(false, Ordering::SeqCst);
+    /// Rule 2: a wake-up has arrived before the queue is looked at.
+    fn end_watching(&self, woken: bool) {
+        self.watchers.fetch_sub(1, Ordering::SeqCst);
+        if woken {
+            self.waking.store(false, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+        }
     }
 
     fn wake_watcher(&self, poller: &Poller) {
-        if self.watching.load(Ordering::SeqCst) && self.watching.swap(false, Ordering::SeqCst) {
+        fence(Ordering::SeqCst);
+        let watched = self.watchers.load(Ordering::SeqCst) > 0;
+        if watched && !self.waking.load(Ordering::SeqCst) && !self.waking.swap(true, Ordering::SeqCst) {
             poller.wake();
         }
     }
@@ -401,18 +421,6 @@ mod tests {
             assert!(Instant::now() < deadline, "it doesn't happen");
             thread::yield_now();
         }
-    }
-
-    #[test]
-    fn the_watch_job_returns_when_its_worker_panics() {
-        let pool = pool(|_| ());
-        let watch = catch_unwind(AssertUnwindSafe(|| {
-            let _back = WatchReturns(&pool);
-            panic!("while watching");
-        }));
-        assert!(watch.is_err());
-        assert!(matches!(pool.queue.take(Some(Duration::ZERO), pool.lot.poller()), Some(Job::Watch)));
-        assert!(pool.queue.is_empty());
     }
 
     #[test]

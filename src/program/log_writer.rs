@@ -1,0 +1,196 @@
+//! Log lines on their way to standard error: whoever logs leaves them in memory, and a thread writes them in batches, so
+//! that no request waits for a disk or for the reader of a pipe.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// What may wait to be written, in bytes; lines beyond are dropped, counted, and the count is written.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
+/// So much is written without waiting for more.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// How long the first line of a batch waits for others.
+const BATCH_DELAY: Duration = Duration::from_millis(50);
+
+/// How long a flush waits for a reader that doesn't read.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes whole lines; clones write to the same stream.
+#[derive(Clone)]
+pub(super) struct LogWriter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Something waits, or somebody is in a hurry.
+    more: Condvar,
+    /// Nothing waits any more.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    dropped: u64,
+    is_writing: bool,
+    hurry: bool,
+}
+
+impl State {
+    fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.dropped == 0 && !self.is_writing
+    }
+}
+
+impl LogWriter {
+    /// Starts the thread that writes to `stream`.
+    pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared { state: Mutex::default(), more: Condvar::new(), done: Condvar::new() });
+        let writer = Self { shared: Arc::clone(&shared) };
+        thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_forever(stream))?;
+        Ok(writer)
+    }
+
+    /// Leaves a line, which ends in a newline, to be written soon.
+    pub(super) fn leave(&self, line: &[u8]) {
+        let mut state = self.shared.lock();
+        if state.waiting.len() + line.len() > WAITING_BYTES_MAX {
+            state.dropped += 1;
+            return;
+        }
+        let before = state.waiting.len();
+        state.waiting.extend_from_slice(line);
+        let is_full = before < BATCH_BYTES && state.waiting.len() >= BATCH_BYTES;
+        if before == 0 || is_full {
+            self.shared.more.notify_one();
+        }
+    }
+
+    /// Waits until all is written, but not for ever.
+    pub(super) fn flush(&self) {
+        let mut state = self.shared.lock();
+        state.hurry = true;
+        self.shared.more.notify_one();
+        let _ = self.shared.done.wait_timeout_while(state, FLUSH_PATIENCE, |state| !state.is_done());
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_forever(&self, mut stream: impl Write) {
+        let mut batch = Vec::new();
+        loop {
+            let dropped = self.next_batch(&mut batch);
+            if dropped > 0 {
+                let _ = writeln!(batch, "{dropped} lines of the log were dropped: they came faster than they are read");
+            }
+            // Where nobody reads there is nobody to tell.
+            let _ = stream.write_all(&batch).and_then(|()| stream.flush());
+            batch.clear();
+            batch.shrink_to(2 * BATCH_BYTES);
+            self.end_writing();
+        }
+    }
+
+    /// Waits for lines, and a moment for more of them; gives how many were dropped since.
+    fn next_batch(&self, batch: &mut Vec<u8>) -> u64 {
+        let nothing = |state: &mut State| state.waiting.is_empty() && state.dropped == 0;
+        let state = self.more.wait_while(self.lock(), nothing).unwrap_or_else(PoisonError::into_inner);
+        let few = |state: &mut State| state.waiting.len() < BATCH_BYTES && !state.hurry;
+        let waited = self.more.wait_timeout_while(state, BATCH_DELAY, few);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut state.waiting, batch);
+        state.is_writing = true;
+        std::mem::take(&mut state.dropped)
+    }
+
+    fn end_writing(&self) {
+        let mut state = self.lock();
+        state.is_writing = false;
+        if state.is_done() {
+            state.hurry = false;
+            self.done.notify_all();
+        }
+    }
+}
+
+/// For what formats its lines itself and writes each at once.
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.leave(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A stream that takes a write only when it is allowed to, and tells what it took.
+    struct Gate {
+        allowed: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.allowed.recv().map_err(io::Error::other)?;
+            self.written.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gate() -> (LogWriter, Sender<()>, Receiver<Vec<u8>>) {
+        let (allow, allowed) = channel();
+        let (written, received) = channel();
+        (LogWriter::start(Gate { allowed, written }).unwrap(), allow, received)
+    }
+
+    #[test]
+    fn lines_are_written_in_order_and_a_flush_waits_for_them() {
+        let (writer, allow, received) = gate();
+        let lines: String = (0..1000).map(|number| format!("line {number}\n")).collect();
+        lines.split_inclusive('\n').for_each(|line| writer.leave(line.as_bytes()));
+        (0..1000).for_each(|_| allow.send(()).unwrap());
+        writer.flush();
+        let written: Vec<u8> = received.try_iter().flatten().collect();
+        assert_eq!(String::from_utf8(written).unwrap(), lines);
+    }
+
+    #[test]
+    fn a_reader_that_stalls_holds_nobody_up_and_is_told_what_it_missed() {
+        let (writer, allow, received) = gate();
+        let line = [b'x'; 1024];
+        // Nobody reads: what is left beyond the first batch and what may wait is dropped.
+        for _ in 0..3 * WAITING_BYTES_MAX / line.len() {
+            writer.leave(&line);
+        }
+        let mut written = Vec::new();
+        while !written.ends_with(b"\n") {
+            allow.send(()).unwrap();
+            written.extend(received.recv_timeout(Duration::from_secs(20)).unwrap());
+        }
+        let said = String::from_utf8_lossy(&written).replace('x', "");
+        assert!(said.ends_with(" lines of the log were dropped: they came faster than they are read\n"), "{said}");
+        let dropped: usize = said.split(' ').next().unwrap().parse().unwrap();
+        let lines = (written.len() - said.len()) / line.len();
+        assert_eq!(lines + dropped, 3 * WAITING_BYTES_MAX / line.len());
+    }
+}
