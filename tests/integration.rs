@@ -7,6 +7,8 @@ mod integration {
     mod command_line;
     mod files;
     mod http;
+    mod load;
+    mod log;
     mod preconditions;
     mod ranges;
     mod stopping;

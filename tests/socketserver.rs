@@ -365,6 +365,30 @@ fn deadlines_are_absolute() {
     }
 }
 
+/// Urgent data ends a read early: what follows it is no news of its own, and must be read all the same.
+#[test]
+fn nothing_is_left_unread_behind_urgent_data() {
+    let (handler, _ends) = Each::new(|stream, wake, _| {
+        let mut bytes = [0; 64];
+        match stream.try_read(&mut bytes) {
+            _ if wake == Wake::Stopping => Ok(Next::Close),
+            Ok(0) => Ok(Next::Close),
+            Ok(read) => stream.try_write(&bytes[..read]).map(|_| Next::Wait(Interest::Read, far())),
+            Err(_) => Ok(Next::Wait(Interest::Read, far())),
+        }
+    });
+    let server = Running::start(handler, 2);
+    let mut client = server.connect();
+    for _ in 0..100 {
+        client.write_all(b"before").unwrap();
+        socket2::SockRef::from(&client).send_out_of_band(b"!").unwrap();
+        client.write_all(b"behind").unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"beforebehind");
+    }
+}
+
 #[test]
 fn deadlines_pass_without_any_event() {
     let (handler, _ends) = Each::new(|stream, wake, _| match wake {

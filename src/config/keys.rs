@@ -19,6 +19,7 @@ pub(super) static KEYS: &[Key] = &[
     number("port", 0..=65_535, |config| &mut config.port),
     key("quiet", |config| &mut config.quiet),
     number("workers", 1..=WORKERS_CEILING, |config| &mut config.server.workers),
+    number("shards", 1..=WORKERS_CEILING, |config| &mut config.server.shards),
     number("workers_max", 1..=WORKERS_CEILING, |config| &mut config.server.workers_max),
     key("spare_idle_timeout_s", |config| &mut config.server.spare_idle_timeout),
     number("connections_max", 1..=CONNECTIONS_CEILING as u64, |config| &mut config.server.connections_max),

@@ -4,7 +4,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,8 +11,9 @@ use rustix::io::Errno;
 
 use super::handler::Handler;
 use super::listener::Listener;
-use super::parking::Connection;
+use super::parking::{Connection, SlotId};
 use super::pool::Pool;
+use super::stop::Stop;
 
 /// How long it stands back when the system has run out of something.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,32 +31,53 @@ enum Rest {
     Refused(io::Error),
 }
 
-/// Accepts until the pool stops; then serves what the backlog holds, and closes the listener.
-pub(super) fn accept_forever<H: Handler>(listener: Listener, pool: &Arc<Pool<H>>) {
+/// The shards, and whose turn it is to get a connection.
+pub(super) struct Shards<H: Handler> {
+    pools: Vec<Arc<Pool<H>>>,
+    next: usize,
+}
+
+impl<H: Handler> Shards<H> {
+    pub(super) fn new(pools: Vec<Arc<Pool<H>>>) -> Self {
+        Self { pools, next: 0 }
+    }
+
+    /// A slot in the next shard that has one.
+    fn reserve(&mut self) -> Option<(&Arc<Pool<H>>, SlotId)> {
+        let (start, shards) = (self.next, self.pools.len());
+        let pools = (0..shards).map(|step| (start + step) % shards);
+        let (at, id) = pools.filter_map(|at| Some((at, self.pools[at].lot.reserve()?))).next()?;
+        self.next = (at + 1) % shards;
+        Some((&self.pools[at], id))
+    }
+}
+
+/// Accepts until the server stops; then has the shards serve what the backlog holds, and closes the listener.
+pub(super) fn accept_forever<H: Handler>(listener: Listener, mut shards: Shards<H>, stop: &Arc<Stop>) {
     let mut complaint = Complaint { last: None };
-    while !pool.stop.is_requested() {
-        wait(&[listener.as_fd(), pool.stop.as_fd()], None);
-        match accept_all(&listener, pool) {
+    while !stop.is_requested() {
+        wait(&[listener.as_fd(), stop.as_fd()], None);
+        match accept_all(&listener, &mut shards, stop) {
             Rest::Empty => {}
             Rest::Full if !is_ready(&listener) => {}
             Rest::Full => {
                 complaint.say("connections_max is reached; new connections wait in the backlog", None);
-                wait_for_vacancy(pool);
+                wait_for_vacancy(&mut shards, stop);
             }
             Rest::Refused(error) => {
                 complaint.say("a connection can't be accepted", Some(&error));
-                wait(&[pool.stop.as_fd()], Some(PAUSE));
+                wait(&[stop.as_fd()], Some(PAUSE));
             }
         }
     }
-    accept_all(&listener, pool);
+    accept_all(&listener, &mut shards, stop);
 }
 
 /// Takes every connection that is ready, each after a slot for it.
-fn accept_all<H: Handler>(listener: &Listener, pool: &Arc<Pool<H>>) -> Rest {
+fn accept_all<H: Handler>(listener: &Listener, shards: &mut Shards<H>, stop: &Arc<Stop>) -> Rest {
     loop {
-        let Some(id) = pool.lot.reserve() else { return Rest::Full };
-        match listener.accept(&pool.stop) {
+        let Some((pool, id)) = shards.reserve() else { return Rest::Full };
+        match listener.accept(stop) {
             Ok(stream) => {
                 pool.lot.admit(id, Connection::new(stream));
                 pool.queue(id);
@@ -95,13 +116,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 /// Waits for a slot. The wish is said before the last look, so that a slot given back in between is not missed.
-fn wait_for_vacancy<H: Handler>(pool: &Arc<Pool<H>>) {
-    pool.vacancy.silence();
-    pool.vacancy_wanted.store(true, Ordering::SeqCst);
-    match pool.lot.reserve() {
-        Some(id) => pool.give_back(id),
+fn wait_for_vacancy<H: Handler>(shards: &mut Shards<H>, stop: &Stop) {
+    let Some(vacancy) = shards.pools.first().map(|pool| Arc::clone(&pool.vacancy)) else { return };
+    let alarm = vacancy.want();
+    match shards.reserve() {
+        Some((pool, id)) => pool.give_back(id),
         None => {
-            wait(&[pool.vacancy.as_fd(), pool.stop.as_fd()], Some(Duration::from_secs(1)));
+            wait(&[alarm.as_fd(), stop.as_fd()], Some(Duration::from_secs(1)));
         }
     }
 }

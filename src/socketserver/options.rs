@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct Options {
     /// Workers (threads) that run handlers; at least 1. Default: the cores of the machine, at least 2.
     pub workers: usize,
+    /// Groups of workers, each with a queue and a poller of its own, so that many cores don't wait for each other; at least
+    /// 1, at most one for each worker. Default: one for each 8 workers or part of them.
+    pub shards: usize,
     /// Workers in all, counting the spare ones that start while others wait in blocking code. Default: 256.
     pub workers_max: usize,
     /// Open connections; more wait in the listener's backlog. Default: what the descriptor limit allows, at most 16,384.
@@ -18,17 +21,37 @@ pub struct Options {
     pub stop_timeout: Duration,
 }
 
+/// So many workers share a queue by default.
+const WORKERS_PER_SHARD: usize = 8;
+
 /// Connections that are open at once at most, whatever the descriptor limit allows.
 pub const CONNECTIONS_CEILING: usize = 16_384;
 
 /// Descriptors kept for everything but connections: listeners, poller, log, and the files a handler holds open.
 pub const DESCRIPTORS_RESERVED: usize = 1_280;
 
+impl Options {
+    /// The options of each shard: its part of all there is.
+    pub(super) fn of_each_shard(&self) -> Vec<Self> {
+        let shards = self.shards.clamp(1, self.workers.max(1));
+        let part = |all: usize| all.div_ceil(shards);
+        let of_one = Self {
+            workers: part(self.workers),
+            shards: 1,
+            workers_max: part(self.workers_max),
+            connections_max: part(self.connections_max),
+            ..self.clone()
+        };
+        vec![of_one; shards]
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             workers: cores.max(2),
+            shards: cores.div_ceil(WORKERS_PER_SHARD),
             workers_max: 256,
             connections_max: connections_allowed(),
             spare_idle_timeout: Duration::from_secs(10),

@@ -135,7 +135,8 @@ mod portable {
     use std::io;
     use std::num::NonZeroUsize;
     use std::os::fd::{AsFd, AsRawFd};
-    use std::time::Duration;
+    use std::sync::{Condvar, Mutex, PoisonError};
+    use std::time::{Duration, Instant};
 
     use super::{EVENTS_MAX, Event};
     use crate::socketserver::Interest;

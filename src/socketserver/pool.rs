@@ -47,12 +47,12 @@ enum Job {
 }
 
 pub(super) struct Pool<H: Handler> {
-    handler: H,
+    handler: Arc<H>,
+    /// The handler's housekeeping is this pool's.
+    tidies: bool,
     pub(super) lot: ParkingLot<H::Session>,
     pub(super) stop: Arc<Stop>,
-    /// Rung when a slot becomes vacant while an acceptor waits for one.
-    pub(super) vacancy: Alarm,
-    pub(super) vacancy_wanted: AtomicBool,
+    pub(super) vacancy: Arc<Vacancy>,
     queue: Queue,
     crew: Arc<Crew>,
     /// Milliseconds since `epoch`.
@@ -63,6 +63,31 @@ pub(super) struct Pool<H: Handler> {
     spare_idle_timeout: Duration,
 }
 
+/// Where the shards say that a slot is free, while an acceptor waits for one.
+pub(super) struct Vacancy {
+    alarm: Alarm,
+    wanted: AtomicBool,
+}
+
+impl Vacancy {
+    fn new() -> io::Result<Self> {
+        Ok(Self { alarm: Alarm::new()?, wanted: AtomicBool::new(false) })
+    }
+
+    /// Wants to be told from now on; what can be polled for it.
+    pub(super) fn want(&self) -> &Alarm {
+        self.alarm.silence();
+        self.wanted.store(true, Ordering::SeqCst);
+        &self.alarm
+    }
+
+    fn say(&self) {
+        if self.wanted.load(Ordering::SeqCst) && self.wanted.swap(false, Ordering::SeqCst) {
+            self.alarm.ring();
+        }
+    }
+}
+
 /// What a worker needs to watch.
 struct Lookout {
     events: Events,
@@ -70,14 +95,30 @@ struct Lookout {
 }
 
 impl<H: Handler> Pool<H> {
-    pub(super) fn new(handler: H, options: &Options, stop: Arc<Stop>) -> io::Result<Arc<Self>> {
+    /// A pool for each shard.
+    pub(super) fn shards(handler: H, options: &Options, stop: &Arc<Stop>) -> io::Result<Vec<Arc<Self>>> {
+        let (handler, vacancy) = (Arc::new(handler), Arc::new(Vacancy::new()?));
+        let shards = options.of_each_shard();
+        let shards = shards.iter().enumerate().map(|(number, options)| {
+            Self::new(Arc::clone(&handler), number == 0, options, Arc::clone(&vacancy), Arc::clone(stop))
+        });
+        shards.collect()
+    }
+
+    fn new(
+        handler: Arc<H>,
+        tidies: bool,
+        options: &Options,
+        vacancy: Arc<Vacancy>,
+        stop: Arc<Stop>,
+    ) -> io::Result<Arc<Self>> {
         let jobs = options.connections_max.saturating_add(options.workers_max).saturating_add(2);
         let pool = Arc::new(Self {
             handler,
+            tidies,
             lot: ParkingLot::new(options.connections_max)?,
             stop,
-            vacancy: Alarm::new()?,
-            vacancy_wanted: AtomicBool::new(false),
+            vacancy,
             queue: Queue::new(jobs),
             crew: Crew::new(options.workers_max.max(options.workers)),
             scan_due: AtomicU64::new(0),
@@ -106,11 +147,16 @@ impl<H: Handler> Pool<H> {
         self.queue.push_all([Job::Serve(id)]);
     }
 
-    /// Ends every connection: what is under way may finish in `timeout`; then the workers leave.
-    pub(super) fn wind_down(&self, timeout: Duration) {
+    /// Tells the connections of a stop.
+    pub(super) fn say_stop(&self) {
         self.lot.stop(|id| self.queue(id));
-        if !self.wait_until(timeout, || self.lot.occupied() == 0) {
-            log::warn!("{} connections did not finish in {timeout:?} and are cut", self.lot.occupied());
+    }
+
+    /// Ends every connection: what is under way may finish in this time; then the workers leave.
+    pub(super) fn wind_down(&self, until: Instant) {
+        let time_left = until.saturating_duration_since(Instant::now());
+        if !self.wait_until(time_left, || self.lot.occupied() == 0) {
+            log::warn!("{} connections did not finish in time and are cut", self.lot.occupied());
             for (id, connection) in self.lot.clear() {
                 self.end(id, connection, End::Stopped);
             }
@@ -240,9 +286,7 @@ impl<H: Handler> Pool<H> {
 
     /// Says to an acceptor that waits for a slot, and to a stopping server, that one is free.
     fn say_vacant(&self) {
-        if self.vacancy_wanted.swap(false, Ordering::SeqCst) {
-            self.vacancy.ring();
-        }
+        self.vacancy.say();
         self.say_gone();
     }
 
@@ -296,7 +340,7 @@ impl<H: Handler> Pool<H> {
 
     /// The handler's housekeeping; skipped when the last one still runs.
     fn service_actions(&self) {
-        if self.tidying.swap(true, Ordering::SeqCst) {
+        if !self.tidies || self.tidying.swap(true, Ordering::SeqCst) {
             return;
         }
         if catch_unwind(AssertUnwindSafe(|| self.handler.service_actions())).is_err() {
@@ -412,7 +456,7 @@ mod tests {
     fn pool(change: impl FnOnce(&mut Options)) -> Arc<Pool<Deaf>> {
         let mut options = Options { connections_max: 4, ..Options::default() };
         change(&mut options);
-        Pool::new(Deaf, &options, Arc::new(Stop::new().unwrap())).unwrap()
+        Pool::shards(Deaf, &options, &Arc::new(Stop::new().unwrap())).unwrap().remove(0)
     }
 
     fn wait_until(condition: impl Fn() -> bool) {
@@ -431,7 +475,7 @@ mod tests {
         slow(|| assert_eq!(pool.crew.workers(), 2));
         wait_until(|| pool.crew.workers() == 1);
         pool.stop.request();
-        pool.wind_down(Duration::ZERO);
+        pool.wind_down(Instant::now());
         assert_eq!(pool.crew.workers(), 0);
     }
 
@@ -442,7 +486,7 @@ mod tests {
         pool.crew.join();
         slow(|| slow(|| assert_eq!(pool.crew.workers(), 1)));
         pool.stop.request();
-        pool.wind_down(Duration::ZERO);
+        pool.wind_down(Instant::now());
         assert_eq!(pool.crew.workers(), 0);
     }
 }

@@ -4,11 +4,11 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::acceptor::accept_forever;
+use super::acceptor::{Shards, accept_forever};
 use super::handler::{Address, Handler};
 use super::listener::Listener;
 use super::options::{Options, SocketOptions};
@@ -63,23 +63,26 @@ impl<H: Handler> Server<H> {
     /// # Errors
     /// When the pool or its threads can't be started.
     pub fn serve_forever(self) -> io::Result<()> {
-        let pool = Pool::new(self.handler, &self.options, Arc::clone(&self.stop))?;
-        if let Err(error) = pool.start(self.options.workers) {
-            self.stop.request();
-            pool.wind_down(Duration::ZERO);
-            return Err(error);
-        }
-        let acceptors = self.listeners.into_iter().map(|listener| {
-            let pool = Arc::clone(&pool);
-            thread::Builder::new().name("acceptor".to_owned()).spawn(move || accept_forever(listener, &pool))
+        let shards = Pool::shards(self.handler, &self.options, &self.stop)?;
+        let workers = self.options.of_each_shard();
+        let started = shards.iter().zip(workers).try_for_each(|(shard, options)| shard.start(options.workers));
+        let acceptors = started.and_then(|()| {
+            let acceptors = self.listeners.into_iter().map(|listener| {
+                let (shards, stop) = (Shards::new(shards.clone()), Arc::clone(&self.stop));
+                thread::Builder::new()
+                    .name("acceptor".to_owned())
+                    .spawn(move || accept_forever(listener, shards, &stop))
+            });
+            acceptors.collect::<io::Result<Vec<_>>>()
         });
-        let acceptors: io::Result<Vec<_>> = acceptors.collect();
         match &acceptors {
             Ok(_) => wait_for(&self.stop),
             Err(_) => self.stop.request(),
         }
         let acceptors = acceptors.map(|threads| threads.into_iter().for_each(|thread| drop(thread.join())));
-        pool.wind_down(self.options.stop_timeout);
+        let until = Instant::now() + self.options.stop_timeout;
+        shards.iter().for_each(|shard| shard.say_stop());
+        shards.iter().for_each(|shard| shard.wind_down(until));
         acceptors
     }
 }

@@ -1,0 +1,123 @@
+//! A request of a cached file, on a connection that stays, takes no memory from the allocator.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+#![allow(unsafe_code, reason = "an allocator that counts can't be made without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use salver::files::{Files, Options};
+use salver::http::{Limits, Service};
+use salver::socketserver::{Address, Server};
+
+/// Passes every call on, and counts those of threads that aren't the test's own.
+struct Counting;
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    if IS_OWN.try_with(Cell::get) == Ok(false) {
+        COUNT.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting touches no memory that is handed out.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the promises of this function's contract, which is that one's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
+    IS_OWN.set(true);
+    let site = tempfile::tempdir().unwrap();
+    for (name, size) in [("small.html", 1_000), ("page.html", 50_000)] {
+        fs::write(site.path().join(name), vec![b'x'; size]).unwrap();
+    }
+    let service = Service::new(Files::new(Options::new(site.path())), Limits::default());
+    let server = Server::bind("127.0.0.1:0", service).unwrap();
+    let Some(Address::Inet(address)) = server.local_addrs().unwrap().pop() else { unreachable!("it is bound to TCP") };
+    let stopper = server.stopper();
+    let server = thread::spawn(move || server.serve_forever());
+
+    for (target, lines) in [
+        ("/small.html", ""),
+        ("/page.html", ""),
+        ("/small.html", "If-None-Match: *\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n"),
+        ("/missing.html", ""),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+        until_settled(address, &request);
+        let mut client = connect(address);
+        (0..100).for_each(|_| ask(&mut client, &request));
+        let before = COUNT.load(Ordering::SeqCst);
+        (0..1_000).for_each(|_| ask(&mut client, &request));
+        assert_eq!(COUNT.load(Ordering::SeqCst) - before, 0, "{request}");
+    }
+    stopper.shutdown();
+    server.join().unwrap().unwrap();
+}
+
+/// A file that was just written isn't kept yet. Once it is, ten requests in a row allocate nothing.
+fn until_settled(address: SocketAddr, request: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut client = connect(address);
+    loop {
+        let before = COUNT.load(Ordering::SeqCst);
+        (0..10).for_each(|_| ask(&mut client, request));
+        if COUNT.load(Ordering::SeqCst) == before {
+            return;
+        }
+        assert!(Instant::now() < deadline, "each request allocates: {request}");
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client
+}
+
+/// Sends a request and reads its answer.
+fn ask(client: &mut TcpStream, request: &str) {
+    client.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let mut bytes = [0; 64 << 10];
+    loop {
+        let read = client.read(&mut bytes).unwrap();
+        assert_ne!(read, 0, "the answer is cut");
+        answer.extend_from_slice(&bytes[..read]);
+        let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&answer[..end]);
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        if answer.len() == end + 4 + length.map_or(0, |length| length.parse().unwrap()) {
+            return;
+        }
+    }
+}
