@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 WIDTH, MARGIN, GAP = 880, 20, 18
-TOP = 64  # above the first panel: title and subtitle
+TOP = 80  # above the first panel: title, subtitle, and where it was measured
 STYLE = """
 svg { color-scheme: light dark; font: 11px system-ui, -apple-system, "Segoe UI", sans-serif; }
 .ground { fill: #fff; stroke: #d8dee4; }
@@ -41,11 +41,11 @@ class Panel(NamedTuple):
 
 
 BAR_COLUMNS = 3
-RATIO_MAX = 4.0  # a longer bar is cut off there, with a gap that shows it
+RATIO_MAX = 3.0  # a longer bar is cut off there, with a gap that shows it
 ROW, BAR_HEIGHT, LABEL_WIDTH, FIGURE_WIDTH = 16, 10, 104, 42
 
 
-def bars(title, subtitle, panels):
+def bars(title, subtitle, where, panels):
     """Groups of horizontal bars, three beside each other, all of the same scale."""
     column_width = (WIDTH - 2 * MARGIN - (BAR_COLUMNS - 1) * GAP) / BAR_COLUMNS
     pieces, y = [], TOP
@@ -57,7 +57,7 @@ def bars(title, subtitle, panels):
     told = "; ".join(
         f"{panel.title} ({panel.note}): " + ", ".join(f"{label} {value:.2f}" for label, value in panel.bars)
         for panel in panels)
-    return picture(title, subtitle, told, pieces, y + MARGIN - GAP)
+    return picture(title, subtitle, where, told, pieces, y + MARGIN - GAP)
 
 
 def bar_panel(panel, x, y, width):
@@ -66,6 +66,8 @@ def bar_panel(panel, x, y, width):
     y += 20
     room = width - LABEL_WIDTH - FIGURE_WIDTH
     start = x + LABEL_WIDTH
+    one = start + room / RATIO_MAX
+    yield f'<path class="line" d="M{one:.1f} {y}V{y + ROW * len(panel.bars)}"/>'
     for number, (label, value) in enumerate(panel.bars):
         top = y + number * ROW
         length = max(min(value, RATIO_MAX) / RATIO_MAX * room, 1)
@@ -76,8 +78,6 @@ def bar_panel(panel, x, y, width):
             yield f'<rect class="ground" style="stroke: none" x="{start + length - 12:.1f}" y="{top + 3}" width="4" ' \
                   f'height="{BAR_HEIGHT}"/>'
         yield text(start + length + 5, top + 11, f"×{value:.2f}" if value < 10 else f"×{value:.0f}", "")
-    one = start + room / RATIO_MAX
-    yield f'<path class="line" d="M{one:.1f} {y}V{y + ROW * len(panel.bars)}"/>'
 
 
 class Plot(NamedTuple):
@@ -93,7 +93,7 @@ PLOT_COLUMNS = 2
 PLOT_HEIGHT, AXIS_WIDTH = 150, 46
 
 
-def plots(title, subtitle, figures):
+def plots(title, subtitle, where, figures):
     """Curves over a logarithmic axis, two beside each other."""
     column_width = (WIDTH - 2 * MARGIN - (PLOT_COLUMNS - 1) * GAP) / PLOT_COLUMNS
     pieces, y = [], TOP
@@ -103,7 +103,7 @@ def plots(title, subtitle, figures):
         y += PLOT_HEIGHT + 78 + GAP
     told = "; ".join(f"{figure.title}: " + ", ".join(f"{short(x)}: {short(y)}" for x, y in figure.points)
                      for figure in figures)
-    return picture(title, subtitle, told, pieces, y + MARGIN - GAP)
+    return picture(title, subtitle, where, told, pieces, y + MARGIN - GAP)
 
 
 def plot_panel(figure, x, y, width):
@@ -175,15 +175,17 @@ def binary(size):
     return f"{size} B"
 
 
-def picture(title, subtitle, told, pieces, height):
+def picture(title, subtitle, where, told, pieces, height):
     """`told` says in words what is drawn, for those who don't see it."""
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
         f'height="{height:.0f}" role="img" aria-labelledby="title desc">',
-        f'<title id="title">{escape(title)}, {escape(subtitle)}</title>', f'<desc id="desc">{escape(told)}</desc>',
+        f'<title id="title">{escape(title)}, {escape(subtitle)}</title>',
+        f'<desc id="desc">{escape(where)}. {escape(told)}</desc>',
         f"<style>{STYLE}</style>",
         f'<rect class="ground" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.0f}" rx="8"/>',
-        text(MARGIN, 30, title, "title"), text(MARGIN, 48, subtitle, "soft"), *pieces, "</svg>\n"])
+        text(MARGIN, 30, title, "title"), text(MARGIN, 48, subtitle, "soft"), text(MARGIN, 64, where, "soft"),
+        *pieces, "</svg>\n"])
 
 
 def text(x, y, words, classes):

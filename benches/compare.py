@@ -51,37 +51,40 @@ BROWSER = (
 
 
 class Workload(NamedTuple):
+    title: str  # in the chart
     what: str
     load: Load
     status: int = 200
     length: int | None = None
 
 
-def of_file(name, size, connections, what):
-    return Workload(what, Load(connections, f"/{name}"), length=size)
-
-
 KIB, MIB = 1 << 10, 1 << 20
+CLOSE = (("Connection", "close"),)
+SAME = (("If-None-Match", "{etag}"),)
+RANGE = (("Range", "bytes=1000-2999"),)
+FILES = tuple(f"/many/{number}.html" for number in range(MANY))
+
 WORKLOADS = {
-    "1k": of_file("1k.html", KIB, 64, "a file of 1 KiB, 64 connections"),
-    "10k": of_file("10k.html", 10 * KIB, 64, "a file of 10 KiB, 64 connections"),
-    "100k": of_file("100k.html", 100 * KIB, 64, "a file of 100 KiB, 64 connections"),
-    "1m": of_file("1m.bin", MIB, 16, "a file of 1 MiB, 16 connections"),
-    "10m": of_file("10m.bin", 10 * MIB, 8, "a file of 10 MiB, 8 connections"),
-    "close": Workload("1 KiB, a new connection for each request", Load(64, "/1k.html", (("Connection", "close"),)),
-                      length=KIB),
-    "many": Workload(f"{MANY} files of 2 to 6 KiB at random, 64 connections",
-                     Load(64, targets=tuple(f"/many/{number}.html" for number in range(MANY)))),
-    "index": Workload("a directory's index.html of 1 KiB, 64 connections", Load(64, "/folder/"), length=KIB),
-    "304": Workload("If-None-Match with the server's own ETag, 64 connections",
-                    Load(64, "/1k.html", (("If-None-Match", "{etag}"),)), status=304, length=0),
-    "404": Workload("a file that isn't there, 64 connections", Load(64, "/missing.html"), status=404),
-    "range": Workload("2,000 bytes of a file of 1 MiB, 64 connections",
-                      Load(64, "/1m.bin", (("Range", "bytes=1000-2999"),)), status=206, length=2000),
-    "browser": Workload("10 KiB with the head that a browser sends, 64 connections", Load(64, "/10k.html", BROWSER),
-                        length=10 * KIB),
-    "1conn": of_file("1k.html", KIB, 1, "a file of 1 KiB, 1 connection"),
-    "1k512": of_file("1k.html", KIB, 512, "a file of 1 KiB, 512 connections"),
+    "1k": Workload("1 KiB", "a file of 1 KiB, 64 connections", Load(64, "/1k.html"), length=KIB),
+    "10k": Workload("10 KiB", "a file of 10 KiB, 64 connections", Load(64, "/10k.html"), length=10 * KIB),
+    "100k": Workload("100 KiB", "a file of 100 KiB, 64 connections", Load(64, "/100k.html"), length=100 * KIB),
+    "1m": Workload("1 MiB", "a file of 1 MiB, 16 connections", Load(16, "/1m.bin"), length=MIB),
+    "10m": Workload("10 MiB", "a file of 10 MiB, 8 connections", Load(8, "/10m.bin"), length=10 * MIB),
+    "close": Workload("a connection each", "1 KiB, a new connection for each request, 64 at a time",
+                      Load(64, "/1k.html", CLOSE), length=KIB),
+    "many": Workload(f"{MANY:,} files", f"{MANY:,} files of 2 to 6 KiB at random, 64 connections",
+                     Load(64, targets=FILES)),
+    "index": Workload("an index", "the index.html of a directory, 1 KiB, 64 connections",
+                      Load(64, "/folder/"), length=KIB),
+    "304": Workload("304", "If-None-Match with the server's own ETag, 64 connections",
+                    Load(64, "/1k.html", SAME), status=304, length=0),
+    "404": Workload("404", "a file that isn't there, 64 connections", Load(64, "/missing.html"), status=404),
+    "range": Workload("a range", "2,000 bytes of a file of 1 MiB, 64 connections",
+                      Load(64, "/1m.bin", RANGE), status=206, length=2000),
+    "browser": Workload("a browser's head", "10 KiB, asked for as a browser does, 64 connections",
+                        Load(64, "/10k.html", BROWSER), length=10 * KIB),
+    "1conn": Workload("1 connection", "a file of 1 KiB, 1 connection", Load(1, "/1k.html"), length=KIB),
+    "1k512": Workload("512 connections", "a file of 1 KiB, 512 connections", Load(512, "/1k.html"), length=KIB),
 }
 
 
@@ -181,7 +184,7 @@ def compare(name, names, folder, options):
 def suit(workload, server):
     """The load with what is this server's own filled in, once a request has shown that it answers as expected."""
     load = workload.load
-    if ("If-None-Match", "{etag}") in load.fields:
+    if load.fields == SAME:
         _, fields, _ = server.ask(load.target)
         if "ETag" not in fields:
             raise Failure("sends no ETag")
@@ -251,19 +254,19 @@ def publish(report, options):
     (results / "compare.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     (results / "compare.md").write_text("\n".join(document(report)) + "\n")
     (docs / "compare.svg").write_text(chart.bars(
-        "CPU time per request", f"relative to salver; shorter is better. {describe(report['machine'])}",
+        "CPU time per request", "relative to salver; shorter is better", describe(report["machine"]),
         [panel(name, workload) for name, workload in report["workloads"].items()]))
     print(f"\nwritten: {results}/compare.json, compare.md, {docs}/compare.svg")
 
 
 def panel(name, workload):
     """A workload's part of the chart: its title, and a bar for each server, salver's first."""
-    results = workload["results"]
+    title, results = WORKLOADS[name].title, workload["results"]
     own = results.get("salver", {}).get("cpu_us")
     if not own:
-        return chart.Panel(name, "salver has no figure", [])
+        return chart.Panel(title, "salver has no figure", [])
     bars = [(server, result["cpu_us"] / own) for server, result in results.items()]
-    return chart.Panel(name, f"salver {own:,.3g} µs", bars)
+    return chart.Panel(title, f"salver {own:,.1f} µs", bars)
 
 
 def document(report):

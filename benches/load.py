@@ -227,8 +227,9 @@ def publish(report, options):
                    is_binary="bytes" in series["x"], is_log_y=series["name"] in ("size", "entries"))
         for series in report["series"].values() if series["points"]
     ]
-    subtitle = f"salver {report['salver']}; {describe(report['machine'])}"
-    (docs / "load.svg").write_text(chart.plots("Cost against load", subtitle, figures))
+    subtitle = f"CPU time of salver {report['salver']}, each point a load"
+    (docs / "load.svg").write_text(
+        chart.plots("Cost against load", subtitle, describe(report["machine"]), figures))
     print(f"\nwritten: {results}/load.json, {docs}/load.svg")
 
 

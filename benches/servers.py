@@ -125,7 +125,7 @@ class Failure(Exception):
 class Server:
     """A server that runs from `with` to its end, in a process group of its own, its files in `folder`."""
 
-    def __init__(self, name, root, folder, flags=()):
+    def __init__(self, name, root, folder):
         self.name, self.port, self.folder = name, free_port(), folder / name
         self.folder.mkdir(exist_ok=True)
         is_root = os.geteuid() == 0
@@ -137,7 +137,7 @@ class Server:
         kind = KINDS[name]
         values["config"].write_text(kind.config.format_map(values))
         words = [word.format_map(values) for word in kind.command.split()]
-        self.command = [find_program(name), *flags, *words]
+        self.command = [find_program(name), *words]
 
     def __enter__(self):
         kept = {key: value for key, value in os.environ.items() if not re.match("SALVER_|PORT$|NGINX|RUST_LOG", key)}
