@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 import chart
 from measure import (
-    Load, check_tools, describe, machine, measure, median, positive, raise_descriptors, run_main, some_of,
-    tell_progress)
+    Load, check_tools, describe, machine, measure, median, positive, raise_descriptors, result_folders, run_main,
+    some_of, tell_progress)
 from servers import KINDS, REPOSITORY, Failure, Server, find_program, version_of
 
 SETTLE_S = 2.1  # what changed a moment ago salver doesn't keep in memory
@@ -116,8 +116,8 @@ def parse_arguments():
     summary, _, details = __doc__.partition("\n\n")
     parser = argparse.ArgumentParser(
         description=summary, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=details + "\nSALVER, NGINX, LIGHTTPD, H2O, CADDY, STATIC_WEB_SERVER, MINISERVE and WRK name the programs."
-        f"\n\nworkloads: {' '.join(WORKLOADS)}\nservers: {' '.join(KINDS)}\n")
+        epilog=details + "\nThe environment's SALVER, NGINX, LIGHTTPD, H2O, CADDY, STATIC_WEB_SERVER, MINISERVE and\n"
+        f"WRK name the programs.\n\nworkloads: {' '.join(WORKLOADS)}\nservers: {' '.join(KINDS)}\n")
     parser.add_argument("-w", "--workloads", type=some_of(WORKLOADS), default=list(WORKLOADS), metavar="NAME,...")
     parser.add_argument("-s", "--servers", type=some_of(KINDS), default=list(KINDS), metavar="NAME,...",
                         help="salver is always among them, and the first")
@@ -176,7 +176,7 @@ def compare(name, names, folder, options):
     for server_name, measured in runs.items():
         if not any(run.requests for run in measured):
             skipped.setdefault(server_name, "answered nothing under load")
-    results = {server_name: summarize(runs[server_name], memory[server_name])
+    results = {server_name: summarize(workload, runs[server_name], memory[server_name])
                for server_name in names if server_name in runs and server_name not in skipped}
     return {"what": workload.what, "results": results, "skipped": skipped}
 
@@ -189,7 +189,7 @@ def suit(workload, server):
         if "ETag" not in fields:
             raise Failure("sends no ETag")
         load = load._replace(fields=(("If-None-Match", fields["ETag"]),))
-    status, _, length = server.ask(load.targets[0] if load.targets else load.target, load.fields)
+    status, _, length = server.ask(load.first_target(), load.fields)
     if status != workload.status:
         raise Failure(f"answers {status} where {workload.status} is expected")
     if workload.length is not None and length != workload.length:
@@ -197,17 +197,24 @@ def suit(workload, server):
     return load
 
 
-def summarize(runs, memory):
-    answered = [run for run in runs if run.requests]
+def summarize(workload, runs, memory):
+    """What the rounds come to."""
+    cpu_us = [run.cpu_s / answers(workload, run) * 1e6 for run in runs if run.requests]
     return {
-        "cpu_us": round(median(run.cpu_s / run.requests * 1e6 for run in answered), 3),
-        "requests_per_s": round(median(run.requests / run.seconds for run in answered)),
-        "p50_us": round(median(run.p50_us for run in answered)),
-        "p99_us": round(median(run.p99_us for run in answered)),
+        "cpu_us": round(median(cpu_us), 3),
+        "requests_per_s": round(median(answers(workload, run) / run.seconds for run in runs)),
+        "p50_us": round(median(run.p50_us for run in runs)),
+        "p99_us": round(median(run.p99_us for run in runs)),
         "pss_mib": memory and round(memory / MIB, 1),
         "errors": sum(run.errors for run in runs),
-        "cpu_us_of_rounds": [round(run.cpu_s / run.requests * 1e6, 3) for run in answered],
+        "cpu_us_of_rounds": [round(value, 3) for value in cpu_us],
     }
+
+
+def answers(workload, run):
+    """How many answers came; of large ones there are parts, which the end of a run cuts off and wrk doesn't count."""
+    is_large = workload.length is not None and workload.length >= MIB
+    return run.bytes / workload.length if is_large else run.requests
 
 
 HEADINGS = ("", "CPU µs/request", "", "requests/s", "", "p50 µs", "p99 µs", "PSS MiB")
@@ -246,11 +253,7 @@ def table(name, workload):
 
 
 def publish(report, options):
-    results, docs = (options.output, options.output)
-    if options.publish:
-        results, docs = REPOSITORY / "benches/results", REPOSITORY / "docs"
-    for folder in (results, docs):
-        folder.mkdir(parents=True, exist_ok=True)
+    results, docs = result_folders(options)
     (results / "compare.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     (results / "compare.md").write_text("\n".join(document(report)) + "\n")
     (docs / "compare.svg").write_text(chart.bars(

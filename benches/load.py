@@ -26,8 +26,8 @@ from pathlib import Path
 
 import chart
 from measure import (
-    Load, check_tools, describe, machine, measure, median, positive, raise_descriptors, run_main, some_of,
-    tell_progress)
+    Load, check_tools, describe, machine, measure, median, positive, raise_descriptors, result_folders, run_main,
+    some_of, tell_progress)
 from servers import REPOSITORY, Failure, Server, version_of
 
 SETTLE_S = 2.1
@@ -87,11 +87,10 @@ class Bench:
             time.sleep(SETTLE_S)
             costs = {x: [] for x in loads}
             with Server("salver", root, self.folder) as server:
-                for x, load in loads.items():
-                    for target in load.targets[:1] or [load.target]:
-                        status, _, _ = server.ask(target)
-                        if status != 200:
-                            raise Failure(f"{target} is answered {status}")
+                for load in loads.values():
+                    status, _, _ = server.ask(load.first_target())
+                    if status != 200:
+                        raise Failure(f"{load.first_target()} is answered {status}")
                     measure(server, load, 1)
                 for number in range(self.options.rounds):
                     for x, load in loads.items():
@@ -216,16 +215,12 @@ def statement(series):
 
 
 def publish(report, options):
-    results, docs = options.output, options.output
-    if options.publish:
-        results, docs = REPOSITORY / "benches/results", REPOSITORY / "docs"
-    for folder in (results, docs):
-        folder.mkdir(parents=True, exist_ok=True)
+    results, docs = result_folders(options)
     (results / "load.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     figures = [
         chart.Plot(series["name"], series["x"], f"{series['y']}; {statement(series)}", series["points"],
                    is_binary="bytes" in series["x"], is_log_y=series["name"] in ("size", "entries"))
-        for series in report["series"].values() if series["points"]
+        for series in report["series"].values()
     ]
     subtitle = f"CPU time of salver {report['salver']}, each point a load"
     (docs / "load.svg").write_text(

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from servers import DESCRIPTORS, Failure, find_program
+from servers import DESCRIPTORS, REPOSITORY, Failure, find_program
 
 WRK_PATIENCE_S = 30.0
 
@@ -44,6 +44,9 @@ class Load(NamedTuple):
     target: str = "/"
     fields: tuple = ()
     targets: tuple = ()  # instead of the one: any of these, at random
+
+    def first_target(self):
+        return self.targets[0] if self.targets else self.target
 
 
 class Run(NamedTuple):
@@ -148,6 +151,14 @@ def positive(text):
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is no number above 0")
     return int(text)
+
+
+def result_folders(options):
+    """The folders for the figures and for the chart: where the repository has them, or one for a trial."""
+    folders = (REPOSITORY / "benches/results", REPOSITORY / "docs") if options.publish else (options.output,) * 2
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folders
 
 
 def run_main(run):
