@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use salver::files::{Files, Options};
 use salver::http::{Limits, Service};
-use salver::socketserver::{Address, Server};
+use salver::socketserver::{self, Address, Listener, Server, SocketOptions};
 
 /// Passes every call on, and counts those of threads that aren't the test's own.
 struct Counting;
@@ -61,7 +61,11 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
         fs::write(site.path().join(name), vec![b'x'; size]).unwrap();
     }
     let service = Service::new(Files::new(Options::new(site.path())), Limits::default());
-    let server = Server::bind("127.0.0.1:0", service).unwrap();
+    // One worker, so that no other one's first request is among those that are counted.
+    let mut options = socketserver::Options::default();
+    options.workers = 1;
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+    let server = Server::new(vec![listener], service, options).unwrap();
     let Some(Address::Inet(address)) = server.local_addrs().unwrap().pop() else { unreachable!("it is bound to TCP") };
     let stopper = server.stopper();
     let server = thread::spawn(move || server.serve_forever());

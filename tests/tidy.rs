@@ -114,7 +114,7 @@ fn nothing_is_left_over() {
             }
         )
     });
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "benches"] {
         for (path, text) in sources(folder) {
             for mark in marks.iter().chain(&words) {
                 assert!(!text.contains(mark.as_str()), "{} has a {mark}", path.display());

@@ -14,6 +14,9 @@ mod options;
 mod range;
 mod representation;
 mod root;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod stages;
 mod stamp;
 mod target;
 mod validators;

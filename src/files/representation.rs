@@ -35,6 +35,10 @@ pub(super) struct Representation {
     content_type: HeaderValue,
     content: Content,
     ok: PreparedHead,
+    /// Of a part; what part it is comes besides.
+    part: PreparedHead,
+    /// Of several parts; the type that they are wrapped in comes besides.
+    parts: PreparedHead,
     not_modified: PreparedHead,
 }
 
@@ -62,12 +66,18 @@ impl Representation {
     fn new(content: Content, validators: Validators, content_type: HeaderValue) -> Self {
         let length = content.length();
         let shared = shared_fields(&validators);
+        let mut fields = shared.clone();
+        let parts = PreparedHead::new(StatusCode::PARTIAL_CONTENT, &fields, None);
+        fields.push((header::CONTENT_TYPE, content_type.clone()));
+        let part = PreparedHead::new(StatusCode::PARTIAL_CONTENT, &fields, None);
         let mut fields = vec![
             (header::CONTENT_TYPE, content_type.clone()),
             (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
         ];
         fields.extend(shared.iter().cloned());
         Self {
+            part,
+            parts,
             ok: PreparedHead::new(StatusCode::OK, &fields, Some(length)),
             not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &fields_of_304(shared), None),
             validators,
@@ -90,18 +100,17 @@ impl Representation {
     /// 206: a part of it.
     pub(super) fn part(&self, range: Range<u64>) -> Response {
         let content_range = format!("bytes {}-{}/{}", range.start, range.end - 1, self.length);
-        self.with_fields(Response::new(StatusCode::PARTIAL_CONTENT))
+        Response::prepared(self.part.clone(), self.content(range))
             .field(header::CONTENT_RANGE, ascii_value(content_range))
-            .field(header::CONTENT_TYPE, self.content_type.clone())
-            .body(self.content(range))
+            .modified_now(self.validators.is_of_the_future)
     }
 
     /// 206: several parts of it.
     pub(super) fn parts(&self, parts: &[Range<u64>]) -> Response {
         let (content_type, body) = multipart::body(parts, self.length, &self.content_type, |range| self.content(range));
-        self.with_fields(Response::new(StatusCode::PARTIAL_CONTENT))
+        Response::prepared(self.parts.clone(), body)
             .field(header::CONTENT_TYPE, content_type)
-            .body(body)
+            .modified_now(self.validators.is_of_the_future)
     }
 
     /// Its content under another status: a page of the site that tells of an error.
@@ -110,13 +119,6 @@ impl Representation {
             .field(header::CONTENT_TYPE, self.content_type.clone())
             .field(header::CACHE_CONTROL, NO_CACHE)
             .body(self.content(0..self.length))
-    }
-
-    fn with_fields(&self, response: Response) -> Response {
-        shared_fields(&self.validators)
-            .into_iter()
-            .fold(response, |response, (name, value)| response.field(name, value))
-            .modified_now(self.validators.is_of_the_future)
     }
 
     fn content(&self, range: Range<u64>) -> Body {

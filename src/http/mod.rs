@@ -15,6 +15,9 @@ mod limits;
 mod log;
 mod request;
 mod response;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod stages;
 mod write;
 
 pub use connection::{Service, Session};

@@ -16,6 +16,7 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 #[derive(Debug)]
 pub struct Response {
     pub(super) head: Head,
+    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body,
     /// Last-Modified is the time of the answer.
     pub(super) modified_now: bool,
@@ -25,7 +26,7 @@ pub struct Response {
 #[derive(Debug)]
 pub(super) enum Head {
     /// Made for this response.
-    Fields { status: StatusCode, fields: Vec<(HeaderName, HeaderValue)> },
+    Status(StatusCode),
     /// Made ahead, for many.
     Prepared(PreparedHead),
 }
@@ -34,13 +35,13 @@ impl Response {
     /// A response with this status, without fields or body.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self { head: Head::Fields { status, fields: Vec::new() }, body: Body::Empty, modified_now: false }
+        Self { head: Head::Status(status), fields: Vec::new(), body: Body::Empty, modified_now: false }
     }
 
-    /// A response whose head was made ahead; this body has the length that it tells.
+    /// A response whose head was made ahead; this body has the length that it tells, if it tells one.
     #[must_use]
     pub fn prepared(head: PreparedHead, body: Body) -> Self {
-        Self { head: Head::Prepared(head), body, modified_now: false }
+        Self { head: Head::Prepared(head), fields: Vec::new(), body, modified_now: false }
     }
 
     /// A small clean page that names the status and tells nothing else.
@@ -49,12 +50,10 @@ impl Response {
         Self::new(status).html(error_page(status))
     }
 
-    /// Adds a field; a head that was made ahead stays as it is.
+    /// Adds a field.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        if let Head::Fields { fields, .. } = &mut self.head {
-            fields.push((name, value));
-        }
+        self.fields.push((name, value));
         self
     }
 
@@ -88,7 +87,7 @@ impl Response {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match &self.head {
-            Head::Fields { status, .. } => *status,
+            Head::Status(status) => *status,
             Head::Prepared(head) => head.status(),
         }
     }

@@ -1,6 +1,7 @@
 //! The only place that makes HTTP bytes: a [`Response`] goes in, bytes go out to the stream, as the peer takes them.
 
 use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -18,20 +19,25 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A body up to this size is copied behind its head; a larger one leaves with it in one vectored send.
 const COPY_BYTES_MAX: usize = 4 << 10;
 
-/// A head made ahead for many responses: status line, fields and Content-Length; not Date and Connection, which differ.
+/// A file's part up to this size is read behind the head, as one send then does it all.
+const READ_BYTES_MAX: u64 = 16 << 10;
+
+/// A head made ahead for many responses: status line and fields; not Date and Connection, which differ, and Content-Length
+/// only where it is always the same.
 #[derive(Clone, Debug)]
 pub struct PreparedHead {
     status: StatusCode,
     bytes: Bytes,
+    tells_length: bool,
 }
 
 impl PreparedHead {
-    /// Makes a head; `content_length` is none where the status allows no content.
+    /// Makes a head; `content_length` is none where the status allows no content, or where that differs.
     #[must_use]
     pub fn new(status: StatusCode, fields: &[(HeaderName, HeaderValue)], content_length: Option<u64>) -> Self {
         let mut bytes = Vec::with_capacity(256);
         put_head(&mut bytes, status, fields, content_length);
-        Self { status, bytes: bytes.into() }
+        Self { status, bytes: bytes.into(), tells_length: content_length.is_some() }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -50,9 +56,17 @@ fn put_head(
     bytes.push(b' ');
     bytes.extend_from_slice(reason_phrase(status).unwrap_or_default().as_bytes());
     bytes.extend_from_slice(b"\r\nServer: salver\r\n");
+    put_fields(bytes, fields);
+    put_content_length(bytes, content_length);
+}
+
+fn put_fields(bytes: &mut Vec<u8>, fields: &[(HeaderName, HeaderValue)]) {
     for (name, value) in fields {
         put_field(bytes, &title_case(name), value.as_bytes());
     }
+}
+
+fn put_content_length(bytes: &mut Vec<u8>, content_length: Option<u64>) {
     if let Some(length) = content_length {
         put_field(bytes, b"Content-Length", length.to_string().as_bytes());
     }
@@ -120,9 +134,15 @@ impl Outgoing {
     pub(super) fn new(response: Response, asked: Asked, mut buffer: Vec<u8>, now: Instant, limits: &Limits) -> Self {
         buffer.clear();
         match &response.head {
-            Head::Prepared(head) => buffer.extend_from_slice(&head.bytes),
-            Head::Fields { status, fields } => {
-                put_head(&mut buffer, *status, fields, content_length(*status, &response.body));
+            Head::Prepared(head) => {
+                buffer.extend_from_slice(&head.bytes);
+                put_fields(&mut buffer, &response.fields);
+                if !head.tells_length {
+                    put_content_length(&mut buffer, content_length(head.status, &response.body));
+                }
+            }
+            Head::Status(status) => {
+                put_head(&mut buffer, *status, &response.fields, content_length(*status, &response.body));
             }
         }
         put_rest_of_head(&mut buffer, asked, response.modified_now);
@@ -158,6 +178,7 @@ impl Outgoing {
     ) -> io::Result<Progress> {
         self.window.check(now, limits)?;
         loop {
+            self.read_small_part()?;
             if self.is_done() {
                 let Some(next) = self.later.pop() else { return Ok(Progress::Done) };
                 (self.body, self.body_sent) = (next, 0);
@@ -182,6 +203,25 @@ impl Outgoing {
     /// What is to be sent now has been.
     fn is_done(&self) -> bool {
         self.bytes_sent == self.bytes.len() && self.body_sent == self.body.len()
+    }
+
+    /// A small part of a file that comes next is put behind what is in memory.
+    fn read_small_part(&mut self) -> io::Result<()> {
+        let Body::File(file) = &self.body else { return Ok(()) };
+        if self.body_sent > 0 || self.body.len() > READ_BYTES_MAX {
+            return Ok(());
+        }
+        if self.bytes_sent == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes_sent = 0;
+        }
+        let (before, length) = (self.bytes.len(), usize::try_from(self.body.len()).unwrap_or(usize::MAX));
+        self.bytes.resize(before + length, 0);
+        file.file.read_exact_at(&mut self.bytes[before..], file.range.start)?;
+        // Looked at afterwards, so that these bytes are of the state that was promised.
+        file.check()?;
+        self.body = Body::Empty;
+        Ok(())
     }
 
     fn write_once(&mut self, stream: &mut Stream, turn: u64) -> io::Result<u64> {
