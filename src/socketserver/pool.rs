@@ -321,6 +321,8 @@ impl<H: Handler> Pool<H> {
         let now = self.milliseconds(Instant::now());
         let until_scan = Duration::from_millis(self.scan_due.load(Ordering::Relaxed).saturating_sub(now));
         let timeout = patience.map_or(until_scan, |patience| patience.min(until_scan));
+        // Where cores are scarce the clients have their turn first: more is ready then at once, and fewer waits are needed.
+        thread::yield_now();
         self.queue.begin_watching();
         let waited = self.lot.poller().wait(events, if self.queue.is_empty() { timeout } else { Duration::ZERO });
         self.queue.end_watching(waited.is_err() || events.has_wake_up());
