@@ -455,8 +455,14 @@ fn one_connection_with_endless_work_does_not_starve_the_others() {
 
 #[test]
 fn connections_beyond_the_limit_wait_for_a_place() {
+    for shards in [1, 2] {
+        check_limit(shards);
+    }
+}
+
+fn check_limit(shards: usize) {
     let mut options = Options::default();
-    options.connections_max = 2;
+    (options.connections_max, options.shards) = (2, shards);
     let server = Running::with(echo_handler(), options);
     let (mut first, mut second) = (server.connect(), server.connect());
     assert_eq!(ask(&mut first, b"1"), b"1");
@@ -589,13 +595,15 @@ fn a_stop_serves_the_readable_and_closes_the_idle() {
     for workers in [1, 2] {
         let (handler, ends) = Each::new(|stream, wake, _| {
             let mut bytes = [0; 64];
+            // Asked first: what was sent before the stop is then found by the read.
+            let is_stopping = wake == Wake::Stopping || stream.is_stopping();
             match stream.try_read(&mut bytes) {
                 Ok(0) => Ok(Next::Close),
                 Ok(read) => {
                     stream.try_write(&bytes[..read])?;
                     Ok(if stream.is_stopping() { Next::Close } else { Next::Again })
                 }
-                Err(_) if wake == Wake::Stopping || stream.is_stopping() => Ok(Next::Close),
+                Err(_) if is_stopping => Ok(Next::Close),
                 Err(_) => Ok(Next::Wait(Interest::Read, far())),
             }
         });

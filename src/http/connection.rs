@@ -277,11 +277,12 @@ impl<H: Handler> Turn<'_, H> {
         }
         let idle = self.buffers.inbox.is_empty();
         let until = self.session.due.unwrap_or(end_of(self.limits.idle_timeout, self.now));
+        // Asked first: what was sent before a stop is then found by the read.
+        let goodbye = idle && (self.leaves_idle || self.stream.is_stopping());
         match self.buffers.inbox.read_from(self.stream) {
             Ok(0) => Ok(Step::Over(Next::Close)),
             Ok(_) => Ok(Step::Go),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let goodbye = idle && (self.leaves_idle || self.stream.is_stopping());
                 Ok(Step::Over(if goodbye { Next::Close } else { Next::Wait(Interest::Read, until) }))
             }
             Err(error) => Err(error),

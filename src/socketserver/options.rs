@@ -33,16 +33,16 @@ pub const DESCRIPTORS_RESERVED: usize = 1_280;
 impl Options {
     /// The options of each shard: its part of all there is.
     pub(super) fn of_each_shard(&self) -> Vec<Self> {
-        let shards = self.shards.clamp(1, self.workers.max(1));
-        let part = |all: usize| all.div_ceil(shards);
-        let of_one = Self {
-            workers: part(self.workers),
+        let shards = self.shards.clamp(1, self.workers.min(self.connections_max).max(1));
+        let part = |all: usize, number: usize| all / shards + usize::from(number < all % shards);
+        let of_shard = |number| Self {
+            workers: part(self.workers, number),
             shards: 1,
-            workers_max: part(self.workers_max),
-            connections_max: part(self.connections_max),
+            workers_max: part(self.workers_max, number),
+            connections_max: part(self.connections_max, number),
             ..self.clone()
         };
-        vec![of_one; shards]
+        (0..shards).map(of_shard).collect()
     }
 }
 
@@ -106,6 +106,26 @@ impl Default for SocketOptions {
             reuse_port: false,
             defer_accept: false,
             v6_only: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_have_all_there_is_between_them() {
+        for (shards, workers, connections_max, expected) in
+            [(1, 2, 10, 1), (2, 2, 10, 2), (3, 8, 10, 3), (9, 4, 10, 4), (9, 4, 3, 3), (0, 1, 1, 1)]
+        {
+            let options = Options { shards, workers, connections_max, ..Options::default() };
+            let parts = options.of_each_shard();
+            assert_eq!(parts.len(), expected, "{options:?}");
+            assert_eq!(parts.iter().map(|part| part.workers).sum::<usize>(), workers);
+            assert_eq!(parts.iter().map(|part| part.workers_max).sum::<usize>(), options.workers_max);
+            assert_eq!(parts.iter().map(|part| part.connections_max).sum::<usize>(), connections_max);
+            assert!(parts.iter().all(|part| part.workers > 0 && part.connections_max > 0), "{parts:?}");
         }
     }
 }
