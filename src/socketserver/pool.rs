@@ -213,7 +213,8 @@ impl<H: Handler> Pool<H> {
             if served {
                 idle_since = Instant::now();
             } else if idle_since.elapsed() >= self.spare_idle_timeout {
-                if self.crew.may_leave() {
+                // A wake-up that reached this worker is for a job that nobody else was woken for.
+                if self.queue.is_empty() && self.crew.may_leave() {
                     return;
                 }
                 idle_since = Instant::now();
