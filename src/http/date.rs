@@ -1,7 +1,10 @@
 //! HTTP dates (RFC 9110 section 5.6.7).
 
 use std::cell::Cell;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use httpdate::HttpDate;
 
 /// The length of a date in the preferred form, `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(super) const DATE_BYTES: usize = 29;
@@ -12,8 +15,8 @@ const YEAR_10000: u64 = 253_402_300_800;
 /// A point in time in the preferred form; none before 1970 and after 9999, which it has no words for.
 #[must_use]
 pub fn format_date(time: SystemTime) -> Option<String> {
-    let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    (seconds < YEAR_10000).then(|| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)))
+    let bytes = format_bytes(time.duration_since(UNIX_EPOCH).ok()?.as_secs())?;
+    String::from_utf8(bytes.to_vec()).ok()
 }
 
 /// A date in any of the three forms that a recipient has to know; none when it is not a date. The year of the form with
@@ -128,9 +131,17 @@ pub(super) fn now() -> Option<[u8; DATE_BYTES]> {
     if last == seconds {
         return Some(date);
     }
-    let date = format_date(UNIX_EPOCH + Duration::from_secs(seconds))?.into_bytes().try_into().ok()?;
+    let date = format_bytes(seconds)?;
     LAST.set((seconds, date));
     Some(date)
+}
+
+/// Takes no memory; none for a year beyond 9999.
+fn format_bytes(seconds: u64) -> Option<[u8; DATE_BYTES]> {
+    let mut bytes = [0; DATE_BYTES];
+    let date = (seconds < YEAR_10000).then(|| HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds)))?;
+    write!(&mut bytes[..], "{date}").ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]
