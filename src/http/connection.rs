@@ -169,7 +169,9 @@ impl<H: Handler> SocketHandler for Service<H> {
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { inbox: Inbox::new(), outbox: Vec::new(), line: Cell::new(String::new()) }) };
+    static BUFFERS: RefCell<Buffers> = const {
+        RefCell::new(Buffers { inbox: Inbox::new(), outbox: Vec::new(), line: Cell::new(String::new()) })
+    };
 }
 
 /// A worker's buffers.

@@ -2,8 +2,8 @@
 //!
 //! On Linux this is epoll, edge-triggered, through rustix, without `unsafe`. An arming is one system call; it gives an
 //! event for what is there already, and lasts: one more for each thing that comes. A wait is one more call.
-//! Elsewhere an arming gives one event, and ends with it: this (or with `--cfg salver_portable`, to try it) is the `polling` crate, whose `add` asks its caller to
-//! remove a source before it is closed, which [`Poller::forget`] does.
+//! Elsewhere (or with `--cfg salver_portable`, to try it) it is the `polling` crate: an arming gives one event, and ends with
+//! it, and `add` asks its caller to remove a source before it is closed, which [`Poller::forget`] does.
 
 #[cfg(all(target_os = "linux", not(salver_portable)))]
 pub(super) use epoll::{Events, Poller};
