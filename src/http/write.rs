@@ -56,6 +56,10 @@ fn put_head(
     bytes.push(b' ');
     bytes.extend_from_slice(reason_phrase(status).unwrap_or_default().as_bytes());
     bytes.extend_from_slice(b"\r\nServer: salver\r\n");
+    if may_have_content(status) {
+        // What the type says it is, it is: a browser must not make a page of what somebody uploaded as text.
+        bytes.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+    }
     put_fields(bytes, fields);
     put_content_length(bytes, content_length);
 }
@@ -329,10 +333,11 @@ mod tests {
     #[test]
     fn a_response_is_its_head_and_its_body() {
         let page = Response::new(StatusCode::OK).html("hi");
-        let expected = "HTTP/1.1 200 OK\r\nServer: salver\r\nContent-Type: text/html; charset=utf-8\r\n\
+        let expected = "HTTP/1.1 200 OK\r\nServer: salver\r\nX-Content-Type-Options: nosniff\r\n\
+                        Content-Type: text/html; charset=utf-8\r\n\
                         Content-Length: 2\r\nConnection: close\r\n\r\nhi";
         assert_eq!(written(page, false), expected);
-        let empty = "HTTP/1.1 404 Not Found\r\nServer: salver\r\nContent-Length: 0\r\n\r\n";
+        let empty = "HTTP/1.1 404 Not Found\r\nServer: salver\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(written(Response::new(StatusCode::NOT_FOUND), true), empty);
     }
 

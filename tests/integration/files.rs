@@ -774,3 +774,14 @@ fn a_server_short_of_descriptors_serves_on() {
     }
     check(&server, "/a.txt", 200, "a");
 }
+
+/// Text that was put there must not become a page of scripts in somebody's browser.
+#[test]
+fn types_are_not_to_be_guessed() {
+    let site = Site::with(&[("notes.txt", "<script>")]);
+    let server = Salver::serve(&site);
+    for target in ["/notes.txt", "/nowhere"] {
+        assert_eq!(server.get(target, "").field("x-content-type-options"), Some("nosniff"), "{target}");
+    }
+    assert_eq!(server.get("/notes.txt", "If-None-Match: *\r\n").field("x-content-type-options"), None);
+}
