@@ -7,6 +7,7 @@ mod integration {
     mod command_line;
     mod files;
     mod http;
+    mod limits;
     mod load;
     mod log;
     mod preconditions;

@@ -23,6 +23,9 @@ pub(super) static KEYS: &[Key] = &[
     number("workers_max", 1..=WORKERS_CEILING, |config| &mut config.server.workers_max),
     key("spare_idle_timeout_s", |config| &mut config.server.spare_idle_timeout),
     number("connections_max", 1..=CONNECTIONS_CEILING as u64, |config| &mut config.server.connections_max),
+    number("connections_per_client_max", 0..=CONNECTIONS_CEILING as u64, |config| {
+        &mut config.server.connections_per_client_max
+    }),
     key("stop_timeout_s", |config| &mut config.server.stop_timeout),
     number("backlog", 1..=65_535, |config| &mut config.sockets.backlog),
     key("reuse_port", |config| &mut config.sockets.reuse_port),

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::http::{HeaderValue, Method, StatusCode, header};
-use log::{error, info};
+use log::Level;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rustix::fs::Stat;
 
@@ -38,7 +38,7 @@ use self::representation::{Representation, tags_content};
 use self::root::{Found, Miss, Root};
 use self::stamp::{Evidence, Witness};
 use self::target::{SafePath, Unsafe};
-use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, slow};
+use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
 use self::options::ABSENT_BYTES_MAX;
 pub use self::options::{EtagSource, Options};
@@ -61,6 +61,9 @@ pub struct Files {
     absent: Cache<()>,
     /// What they are told.
     not_found: PreparedResponse,
+    /// Lines of the log that peers cause: what is not served, and what can't be.
+    not_served: Throttle,
+    failed: Throttle,
     /// Held while a large file is read for its tag: who waits for that mostly waits for the same file.
     tagging: Mutex<()>,
 }
@@ -99,6 +102,8 @@ impl Files {
             absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
             not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
             options,
+            not_served: Throttle::default(),
+            failed: Throttle::default(),
             tagging: Mutex::new(()),
         }
     }
@@ -135,7 +140,7 @@ impl Files {
         if let Some(kept) = self.recall(path, begun) {
             return kept;
         }
-        let safe = SafePath::parse(path).map_err(|reason| refuse_target(path, reason))?;
+        let safe = SafePath::parse(path).map_err(|reason| self.refuse_target(path, reason))?;
         let canonical = safe.canonical();
         if canonical.as_bytes() != path
             && let Some(kept) = self.recall(canonical.as_bytes(), begun)
@@ -202,10 +207,10 @@ impl Files {
         opened.map_err(|miss| match miss {
             Miss::Absent => Nothing::Absent,
             Miss::Refused(reason) => {
-                info!("{}: not served: {reason}", path.canonical());
+                self.not_served.say(Level::Info, format_args!("{}: not served: {reason}", path.canonical()));
                 Nothing::Absent
             }
-            Miss::Failed(error) => fail(path, &error),
+            Miss::Failed(error) => self.fail(path, &error),
         })
     }
 
@@ -247,7 +252,7 @@ impl Files {
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let content_type = mime::content_type(path.as_path());
         let made = Representation::of(file, stat, content_type, &self.options);
-        let (representation, stamp) = made.map_err(|error| fail(path, &error))?;
+        let (representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
         evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
         let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
@@ -255,6 +260,23 @@ impl Files {
             self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
+    }
+
+    fn refuse_target(&self, path: &[u8], reason: Unsafe) -> Nothing {
+        let why = match reason {
+            Unsafe::Malformed => return Nothing::Malformed,
+            Unsafe::Above => "it leads above the root",
+            Unsafe::Separator => "it has a separator within a segment",
+            Unsafe::Hidden => "its name begins with a dot",
+        };
+        self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.escape_ascii()));
+        Nothing::Absent
+    }
+
+    fn fail(&self, path: &SafePath, error: &std::io::Error) -> Nothing {
+        self.failed.say(Level::Error, format_args!("{}: {error}", path.canonical()));
+        let is_passing = descriptors_ran_out(error);
+        Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
     }
 }
 
@@ -276,6 +298,8 @@ impl Handler for Files {
     fn service_actions(&self) {
         self.cache.sweep();
         self.absent.sweep();
+        self.not_served.catch_up();
+        self.failed.catch_up();
     }
 }
 
@@ -347,23 +371,6 @@ fn redirect(target: String, query: Option<&[u8]>) -> Response {
             .field(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         Err(_) => Response::error_page(StatusCode::BAD_REQUEST),
     }
-}
-
-fn refuse_target(path: &[u8], reason: Unsafe) -> Nothing {
-    let why = match reason {
-        Unsafe::Malformed => return Nothing::Malformed,
-        Unsafe::Above => "it leads above the root",
-        Unsafe::Separator => "it has a separator within a segment",
-        Unsafe::Hidden => "its name begins with a dot",
-    };
-    info!("{}: not served: {why}", path.escape_ascii());
-    Nothing::Absent
-}
-
-fn fail(path: &SafePath, error: &std::io::Error) -> Nothing {
-    error!("{}: {error}", path.canonical());
-    let is_passing = descriptors_ran_out(error);
-    Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
 }
 
 fn descriptors_ran_out(error: &std::io::Error) -> bool {

@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::Instant;
 
-use ::http::StatusCode;
-use log::{debug, info};
+use ::http::{HeaderValue, StatusCode, header};
+use log::{Level, debug};
 
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::inbox::Inbox;
@@ -19,23 +19,34 @@ use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_versio
 use super::response::Response;
 use super::write::{Asked, CONTINUE, Outgoing, Progress};
 use crate::http::Handler;
-use crate::socketserver::{Conn, End, Handler as SocketHandler, Interest, Next, Stream, Wake};
+use crate::socketserver::{Conn, End, Handler as SocketHandler, Interest, Next, Stream, Throttle, Wake};
 
 /// Empty lines skipped before a request line (RFC 9112 section 2.2 asks for at least one).
 const EMPTY_LINES_MAX: u8 = 4;
+
+/// When somebody who had too many connections may have one more: soon, as those close again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Serves HTTP with a [`Handler`]: what a [`Server`](crate::socketserver::Server) is given.
 #[derive(Debug)]
 pub struct Service<H> {
     handler: H,
     limits: Limits,
+    lines: Lines,
+}
+
+/// Lines of the log that peers cause.
+#[derive(Debug, Default)]
+struct Lines {
+    refused: Throttle,
+    cut: Throttle,
 }
 
 impl<H: Handler> Service<H> {
     /// Has `handler` answer requests, within these limits.
     #[must_use]
     pub fn new(handler: H, limits: Limits) -> Self {
-        Self { handler, limits }
+        Self { handler, limits, lines: Lines::default() }
     }
 }
 
@@ -128,6 +139,27 @@ enum Step {
 impl<H: Handler> SocketHandler for Service<H> {
     type Session = Session;
 
+    /// 503, if the peer's request is there to be answered; it may try again.
+    fn refuse(&self, stream: &mut Stream) {
+        BUFFERS.with_borrow_mut(|buffers| {
+            buffers.inbox.load(&[], &self.limits);
+            // What is not read would reset the connection, and take the answer with it.
+            if !matches!(buffers.inbox.read_from(stream), Ok(1..)) {
+                return;
+            }
+            let head = buffers.inbox.unread();
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let record = Record::new(&buffers.line, stream.peer(), head, status, Instant::now());
+            let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
+            let response = Response::error_page(status).field(header::RETRY_AFTER, RETRY_AFTER);
+            let mut outgoing = Outgoing::new(response, asked, Vec::new(), Instant::now(), &self.limits);
+            let written = outgoing.write(stream, &mut u64::from(u32::MAX), Instant::now(), &self.limits);
+            let is_cut = !matches!(written, Ok(Progress::Done));
+            buffers.line.set(record.write(outgoing.content_sent(), is_cut));
+            buffers.inbox.clear();
+        });
+    }
+
     fn setup(&self, _connection: &Conn<'_>) -> Session {
         Session::default()
     }
@@ -139,6 +171,7 @@ impl<H: Handler> SocketHandler for Service<H> {
             let mut turn = Turn {
                 handler: &self.handler,
                 limits: &self.limits,
+                lines: &self.lines,
                 now: Instant::now(),
                 begun: stream.ready_since().filter(|_| begins),
                 bytes_left: self.limits.turn_bytes_max.max(1),
@@ -164,6 +197,8 @@ impl<H: Handler> SocketHandler for Service<H> {
     }
 
     fn service_actions(&self) {
+        self.lines.refused.catch_up();
+        self.lines.cut.catch_up();
         self.handler.service_actions();
     }
 }
@@ -186,6 +221,7 @@ struct Buffers {
 struct Turn<'a, H> {
     handler: &'a H,
     limits: &'a Limits,
+    lines: &'a Lines,
     now: Instant,
     /// When the request had begun that comes first in this turn, if nothing of it was read before.
     begun: Option<Instant>,
@@ -284,9 +320,11 @@ impl<H: Handler> Turn<'_, H> {
         match self.buffers.inbox.read_from(self.stream) {
             Ok(0) => Ok(Step::Over(Next::Close)),
             Ok(_) => Ok(Step::Go),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Ok(Step::Over(if goodbye { Next::Close } else { Next::Wait(Interest::Read, until) }))
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Over(match (goodbye, idle) {
+                (true, _) => Next::Close,
+                (false, true) => Next::Idle(until),
+                (false, false) => Next::Wait(Interest::Read, until),
+            })),
             Err(error) => Err(error),
         }
     }
@@ -423,7 +461,8 @@ impl<H: Handler> Turn<'_, H> {
 
     fn refuse_as(&mut self, refusal: Refusal, head: &[u8]) {
         let Refusal { status, reason } = refusal;
-        info!("{}: refused with {}: {reason}", self.stream.peer(), status.as_u16());
+        let (peer, number) = (self.stream.peer(), status.as_u16());
+        self.lines.refused.say(Level::Info, format_args!("{peer}: refused with {number}: {reason}"));
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
         let record = Record::new(&self.buffers.line, self.stream.peer(), head, status, self.now);
         self.buffers.inbox.clear();
@@ -465,7 +504,8 @@ impl<H: Handler> Turn<'_, H> {
                 Ok(Step::Over(Next::Again))
             }
             Err(error) => {
-                info!("{}: a response was cut: {error}", self.stream.peer());
+                let peer = self.stream.peer();
+                self.lines.cut.say(Level::Info, format_args!("{peer}: a response was cut: {error}"));
                 self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), true));
                 Err(error)
             }
@@ -477,7 +517,7 @@ impl<H: Handler> Turn<'_, H> {
             // What was read is used up, and the next request is hardly there yet: asking would be a call in vain. Not so
             // when the server stops: what has not come by then is not waited for, and nobody says so a second time.
             After::Stay if self.buffers.inbox.is_empty() && !self.stream.is_stopping() => {
-                Step::Over(Next::Wait(Interest::Read, end_of(self.limits.idle_timeout, self.now)))
+                Step::Over(Next::Idle(end_of(self.limits.idle_timeout, self.now)))
             }
             After::Stay => Step::Go,
             After::Close => Step::Over(Next::Close),

@@ -30,7 +30,7 @@ pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
 pub use write::PreparedHead;
 
 // What handlers of this layer need of the one below.
-pub use crate::socketserver::slow;
+pub use crate::socketserver::{Throttle, slow};
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {

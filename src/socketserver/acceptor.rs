@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::{error, warn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -18,7 +19,7 @@ use super::stop::Stop;
 /// How long it stands back when the system has run out of something.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// At most one line in the log in this time for each acceptor.
+/// At most one line in the log of each kind in this time, for each acceptor.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the acceptor stops taking connections for a moment.
@@ -54,32 +55,45 @@ impl<H: Handler> Shards<H> {
 
 /// Accepts until the server stops; then has the shards serve what the backlog holds, and closes the listener.
 pub(super) fn accept_forever<H: Handler>(listener: Listener, mut shards: Shards<H>, stop: &Arc<Stop>) {
-    let mut complaint = Complaint { last: None };
+    let mut complaints = Complaints::default();
     while !stop.is_requested() {
         wait(&[listener.as_fd(), stop.as_fd()], None);
-        match accept_all(&listener, &mut shards, stop) {
+        match accept_all(&listener, &mut shards, stop, &mut complaints) {
             Rest::Empty => {}
             Rest::Full if !is_ready(&listener) => {}
             Rest::Full => {
-                complaint.say("connections_max is reached; new connections wait in the backlog", None);
+                complaints.full.say(|| {
+                    warn!("connections_max is reached: idle connections give way to new ones, or these wait");
+                });
                 wait_for_vacancy(&mut shards, stop);
             }
             Rest::Refused(error) => {
-                complaint.say("a connection can't be accepted", Some(&error));
+                complaints.system.say(|| error!("a connection can't be accepted: {error}"));
                 wait(&[stop.as_fd()], Some(PAUSE));
             }
         }
     }
-    accept_all(&listener, &mut shards, stop);
+    accept_all(&listener, &mut shards, stop, &mut complaints);
 }
 
 /// Takes every connection that is ready, each after a slot for it.
-fn accept_all<H: Handler>(listener: &Listener, shards: &mut Shards<H>, stop: &Arc<Stop>) -> Rest {
+fn accept_all<H: Handler>(
+    listener: &Listener,
+    shards: &mut Shards<H>,
+    stop: &Arc<Stop>,
+    complaints: &mut Complaints,
+) -> Rest {
     loop {
         let Some((pool, id)) = shards.reserve() else { return Rest::Full };
         match listener.accept(stop) {
             Ok(stream) => {
-                pool.lot.admit(id, Connection::new(stream));
+                let connection = if pool.clients.enter(stream.peer()) {
+                    Connection::new(stream)
+                } else {
+                    complaints.client.say(|| warn!("{}: its client has too many connections", stream.peer()));
+                    Connection::refused(stream)
+                };
+                pool.lot.admit(id, connection);
                 pool.queue(id);
             }
             Err(error) => {
@@ -115,13 +129,15 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| passed_on.contains(&errno))
 }
 
-/// Waits for a slot. The wish is said before the last look, so that a slot given back in between is not missed.
+/// Waits for a slot, and has idle connections give way. The wish is said before the last look, so that a slot given back
+/// in between is not missed, nor a connection that becomes idle.
 fn wait_for_vacancy<H: Handler>(shards: &mut Shards<H>, stop: &Stop) {
     let Some(vacancy) = shards.pools.first().map(|pool| Arc::clone(&pool.vacancy)) else { return };
     let alarm = vacancy.want();
     match shards.reserve() {
         Some((pool, id)) => pool.give_back(id),
         None => {
+            shards.pools.iter().for_each(|pool| pool.make_room());
             wait(&[alarm.as_fd(), stop.as_fd()], Some(Duration::from_secs(1)));
         }
     }
@@ -135,20 +151,25 @@ fn wait(sources: &[BorrowedFd<'_>], timeout: Option<Duration>) -> bool {
     poll(&mut sources, timeout.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
+/// What may have to be said again and again.
+#[derive(Default)]
+struct Complaints {
+    full: Complaint,
+    client: Complaint,
+    system: Complaint,
+}
+
 /// Keeps a lasting trouble from filling the log.
+#[derive(Default)]
 struct Complaint {
     last: Option<Instant>,
 }
 
 impl Complaint {
-    fn say(&mut self, what: &str, error: Option<&io::Error>) {
-        if self.last.is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL) {
-            return;
-        }
-        self.last = Some(Instant::now());
-        match error {
-            Some(error) => log::error!("{what}: {error}"),
-            None => log::warn!("{what}"),
+    fn say(&mut self, say: impl FnOnce()) {
+        if self.last.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+            self.last = Some(Instant::now());
+            say();
         }
     }
 }

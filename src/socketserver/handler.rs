@@ -27,6 +27,14 @@ pub trait Handler: Send + Sync + 'static {
         true
     }
 
+    /// Tells a peer that it has more connections than [`connections_per_client_max`] allows, in words of the protocol, and
+    /// without waiting: then this one is closed. It has no session.
+    ///
+    /// [`connections_per_client_max`]: super::Options::connections_per_client_max
+    fn refuse(&self, stream: &mut Stream) {
+        let _ = stream;
+    }
+
     /// Makes the session of a new connection.
     fn setup(&self, connection: &Conn<'_>) -> Self::Session;
 
@@ -49,7 +57,7 @@ pub enum Wake {
     Opened,
     /// It can be read or written, as it waited for, or its peer hung up; or its turn came again.
     Ready,
-    /// Its deadline has passed.
+    /// Its deadline has passed; or it was [idle](Next::Idle), and its place is needed.
     Overdue,
     /// A [`Waker`] called.
     Called,
@@ -62,6 +70,9 @@ pub enum Wake {
 pub enum Next {
     /// Wait until it can do this, or until the (absolute) instant, which is then noticed within about a second.
     Wait(Interest, Instant),
+    /// Nothing is under way: wait for bytes to read, until the (absolute) instant. Where all places are taken and somebody
+    /// new wants one, those who have been idle for longest are [`Wake::Overdue`] before it.
+    Idle(Instant),
     /// Let the others have their turn, then go on.
     Again,
     /// Close it.

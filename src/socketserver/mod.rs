@@ -10,6 +10,7 @@
 mod acceptor;
 mod alarm;
 mod blocking;
+mod clients;
 mod crew;
 mod handler;
 mod listener;
@@ -20,6 +21,7 @@ mod pool;
 mod server;
 mod stop;
 mod stream;
+mod throttle;
 
 pub use blocking::blocking;
 pub use crew::slow;
@@ -31,3 +33,4 @@ pub use options::{
 pub use server::Server;
 pub use stop::Stopper;
 pub use stream::Stream;
+pub use throttle::Throttle;

@@ -13,8 +13,12 @@ pub struct Options {
     pub shards: usize,
     /// Workers in all, counting the spare ones that start while others wait in blocking code. Default: 256.
     pub workers_max: usize,
-    /// Open connections; more wait in the listener's backlog. Default: what the descriptor limit allows, at most 16,384.
+    /// Open connections. When there are so many, those that are [idle](super::Next::Idle) give way to new ones, the longest
+    /// idle first; where none is, new ones wait in the listener's backlog. Default: what the descriptor limit allows, at most 16,384.
     pub connections_max: usize,
+    /// Open connections of one client: an IPv4 address, or the IPv6 addresses that share 64 bits. More are refused. Default:
+    /// 0, which is no limit.
+    pub connections_per_client_max: usize,
     /// How long a spare worker stays without work. Default: 10 s.
     pub spare_idle_timeout: Duration,
     /// How long a stop lets connections finish what is under way before they are cut. Default: 10 s.
@@ -54,6 +58,7 @@ impl Default for Options {
             shards: cores.div_ceil(WORKERS_PER_SHARD),
             workers_max: 256,
             connections_max: connections_allowed(),
+            connections_per_client_max: 0,
             spare_idle_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(10),
         }

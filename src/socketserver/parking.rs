@@ -4,6 +4,7 @@
 //! place and is never held while a handler runs. Each arming of the poller has a number, which its event brings back:
 //! an event of an earlier arming, or of an earlier connection of the same slot, is stale and dropped.
 
+use std::collections::BinaryHeap;
 use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,7 +28,7 @@ pub(super) struct ParkingLot<S> {
     vacant: Mutex<Vacant>,
     occupied: AtomicUsize,
     poller: Poller,
-    /// Deadlines are kept as milliseconds since this instant.
+    /// Deadlines are kept as microseconds since this instant.
     epoch: Instant,
 }
 
@@ -35,6 +36,8 @@ pub(super) struct ParkingLot<S> {
 pub(super) struct Connection<S> {
     pub(super) stream: Stream,
     pub(super) session: Option<S>,
+    /// Its client has too many: it is told so, and that is all.
+    pub(super) is_refused: bool,
     /// What the poller was last asked to watch the socket for; nothing before it was parked for the first time.
     armed: Option<Interest>,
     /// When an event told that it is ready, for the turn that it is queued for.
@@ -43,7 +46,11 @@ pub(super) struct Connection<S> {
 
 impl<S> Connection<S> {
     pub(super) fn new(stream: Stream) -> Box<Self> {
-        Box::new(Self { stream, session: None, armed: None, ready_since: None })
+        Box::new(Self { stream, session: None, is_refused: false, armed: None, ready_since: None })
+    }
+
+    pub(super) fn refused(stream: Stream) -> Box<Self> {
+        Box::new(Self { is_refused: true, ..*Self::new(stream) })
     }
 }
 
@@ -62,6 +69,17 @@ struct State<S> {
     /// A waker called while the connection was not parked.
     called: bool,
     told_to_stop: bool,
+    /// While it is parked, nothing is under way.
+    idle: bool,
+}
+
+/// What a parked connection waits for.
+#[derive(Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) interest: Interest,
+    pub(super) deadline: Instant,
+    /// Nothing is under way: it may be told that it is overdue when its place is needed.
+    pub(super) idle: bool,
 }
 
 enum Place<S> {
@@ -150,8 +168,7 @@ impl<S> ParkingLot<S> {
         &self,
         id: SlotId,
         mut connection: Box<Connection<S>>,
-        interest: Interest,
-        deadline: Instant,
+        Wait { interest, deadline, idle }: Wait,
         stop: &Stop,
     ) -> Parking<S> {
         let slot = self.slot(id);
@@ -162,7 +179,8 @@ impl<S> ParkingLot<S> {
             state.place = Place::Queued(connection, wake);
             return Parking::Requeue;
         }
-        slot.deadline.store(self.milliseconds(deadline), Ordering::Relaxed);
+        slot.deadline.store(self.microseconds(deadline), Ordering::Relaxed);
+        state.idle = idle;
         if state.is_armed(&connection, interest) {
             state.place = Place::Parked(connection);
             return Parking::Done;
@@ -197,7 +215,7 @@ impl<S> ParkingLot<S> {
 
     /// Gives each slot whose deadline has passed; it has to be queued.
     pub(super) fn overdue(&self, now: Instant, mut queue: impl FnMut(SlotId)) {
-        let now = self.milliseconds(now);
+        let now = self.microseconds(now);
         for (id, slot) in self.slots() {
             let is_overdue = || slot.deadline.load(Ordering::Relaxed) <= now;
             if is_overdue() {
@@ -207,6 +225,27 @@ impl<S> ParkingLot<S> {
                 }
             }
         }
+    }
+
+    /// Makes room: tells those that are idle and have the earliest deadlines, at most so many, that they are overdue. Each
+    /// slot given has to be queued.
+    pub(super) fn evict(&self, count: usize, mut queue: impl FnMut(SlotId)) {
+        let mut earliest = BinaryHeap::with_capacity(count + 1);
+        for (id, slot) in self.slots() {
+            if lock(&slot.state).is_idle() {
+                earliest.push((slot.deadline.load(Ordering::Relaxed), id));
+                if earliest.len() > count {
+                    earliest.pop();
+                }
+            }
+        }
+        earliest.into_sorted_vec().into_iter().filter(|(_, id)| self.hurry(*id)).for_each(|(_, id)| queue(id));
+    }
+
+    /// Tells an idle connection that it is overdue; true when it has to be queued.
+    pub(super) fn hurry(&self, id: SlotId) -> bool {
+        let mut state = self.state(id);
+        state.is_idle() && state.unpark(Wake::Overdue)
     }
 
     /// Tells every parked connection that the server stops; each slot given has to be queued.
@@ -276,15 +315,22 @@ impl<S> ParkingLot<S> {
         made.flat_map(|(slots, first)| (first..).zip(slots.iter()))
     }
 
-    fn milliseconds(&self, instant: Instant) -> u64 {
-        u64::try_from(instant.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    fn microseconds(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
     }
 }
 
 impl<S> Slot<S> {
     fn new() -> Self {
-        let state =
-            State { place: Place::Vacant, arming: 0, missed: false, tenancy: 0, called: false, told_to_stop: false };
+        let state = State {
+            place: Place::Vacant,
+            arming: 0,
+            missed: false,
+            tenancy: 0,
+            called: false,
+            told_to_stop: false,
+            idle: false,
+        };
         Self { deadline: AtomicU64::new(u64::MAX), state: Mutex::new(state) }
     }
 }
@@ -298,6 +344,10 @@ impl<S> State<S> {
             && interest == Interest::Read
             && connection.armed == Some(Interest::Read)
             && connection.stream.is_drained()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle && matches!(self.place, Place::Parked(_))
     }
 
     /// What happened while the connection was in a worker's hands.
@@ -363,7 +413,8 @@ mod tests {
     }
 
     fn park(lot: &ParkingLot<()>, id: SlotId, connection: Box<Connection<()>>) {
-        let parking = lot.park(id, connection, Interest::Read, Instant::now(), &Stop::new().unwrap());
+        let wait = Wait { interest: Interest::Read, deadline: Instant::now(), idle: false };
+        let parking = lot.park(id, connection, wait, &Stop::new().unwrap());
         assert!(matches!(parking, Parking::Done));
     }
 

@@ -22,10 +22,11 @@ use std::{io, thread};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::alarm::Alarm;
+use super::clients::Clients;
 use super::crew::Crew;
-use super::handler::{Call, Conn, End, Handler, Next, Wake, Waker};
+use super::handler::{Call, Conn, End, Handler, Interest, Next, Wake, Waker};
 use super::options::Options;
-use super::parking::{Connection, Parking, ParkingLot, SlotId, lock};
+use super::parking::{Connection, Parking, ParkingLot, SlotId, Wait, lock};
 use super::poller::{Events, Poller};
 use super::stop::Stop;
 
@@ -37,6 +38,11 @@ const TURNS_BETWEEN_LOOKS: u32 = 16;
 
 /// How long a stop waits for workers after the last connection is gone or given up.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// When places are wanted one connection of so many gives way, if it is idle: a look for those that are costs a look at
+/// all.
+const EVICTED_PART: usize = 256;
+const EVICTED_MAX: usize = 64;
 
 /// What a worker can draw from the queue.
 enum Job {
@@ -53,6 +59,9 @@ pub(super) struct Pool<H: Handler> {
     pub(super) lot: ParkingLot<H::Session>,
     pub(super) stop: Arc<Stop>,
     pub(super) vacancy: Arc<Vacancy>,
+    pub(super) clients: Arc<Clients>,
+    /// Idle connections that leave at once when places are wanted.
+    evictions: usize,
     queue: Queue,
     crew: Arc<Crew>,
     /// Milliseconds since `epoch`.
@@ -81,6 +90,10 @@ impl Vacancy {
         &self.alarm
     }
 
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
     fn say(&self) {
         if self.wanted.load(Ordering::SeqCst) && self.wanted.swap(false, Ordering::SeqCst) {
             self.alarm.ring();
@@ -98,9 +111,11 @@ impl<H: Handler> Pool<H> {
     /// A pool for each shard.
     pub(super) fn shards(handler: H, options: &Options, stop: &Arc<Stop>) -> io::Result<Vec<Arc<Self>>> {
         let (handler, vacancy) = (Arc::new(handler), Arc::new(Vacancy::new()?));
+        let clients = Arc::new(Clients::new(options.connections_per_client_max));
         let shards = options.of_each_shard();
         let shards = shards.iter().enumerate().map(|(number, options)| {
-            Self::new(Arc::clone(&handler), number == 0, options, Arc::clone(&vacancy), Arc::clone(stop))
+            let (vacancy, clients, stop) = (Arc::clone(&vacancy), Arc::clone(&clients), Arc::clone(stop));
+            Self::new(Arc::clone(&handler), number == 0, options, vacancy, clients, stop)
         });
         shards.collect()
     }
@@ -110,6 +125,7 @@ impl<H: Handler> Pool<H> {
         tidies: bool,
         options: &Options,
         vacancy: Arc<Vacancy>,
+        clients: Arc<Clients>,
         stop: Arc<Stop>,
     ) -> io::Result<Arc<Self>> {
         let jobs = options.connections_max.saturating_add(options.workers_max).saturating_add(2);
@@ -119,6 +135,8 @@ impl<H: Handler> Pool<H> {
             lot: ParkingLot::new(options.connections_max)?,
             stop,
             vacancy,
+            clients,
+            evictions: (options.connections_max / EVICTED_PART).clamp(1, EVICTED_MAX),
             queue: Queue::new(jobs),
             crew: Crew::new(options.workers_max.max(options.workers)),
             scan_due: AtomicU64::new(0),
@@ -228,10 +246,13 @@ impl<H: Handler> Pool<H> {
         let turn = catch_unwind(AssertUnwindSafe(|| self.turn(id, &mut connection, wake, tenancy)));
         match turn {
             Ok(Ok(Next::Wait(interest, deadline))) => {
-                match self.lot.park(id, connection, interest, deadline, &self.stop) {
-                    Parking::Done => {}
-                    Parking::Requeue => self.queue_behind(id),
-                    Parking::Failed(connection, error) => self.end(id, connection, End::Failed(error)),
+                self.park(id, connection, Wait { interest, deadline, idle: false });
+            }
+            Ok(Ok(Next::Idle(deadline))) => {
+                self.park(id, connection, Wait { interest: Interest::Read, deadline, idle: true });
+                // Whoever wants a place looks for idle ones after saying so, and hasn't seen this one.
+                if self.vacancy.is_wanted() && self.lot.hurry(id) {
+                    self.queue_behind(id);
                 }
             }
             Ok(Ok(Next::Again)) => {
@@ -247,6 +268,19 @@ impl<H: Handler> Pool<H> {
         }
     }
 
+    fn park(&self, id: SlotId, connection: Box<Connection<H::Session>>, wait: Wait) {
+        match self.lot.park(id, connection, wait, &self.stop) {
+            Parking::Done => {}
+            Parking::Requeue => self.queue_behind(id),
+            Parking::Failed(connection, error) => self.end(id, connection, End::Failed(error)),
+        }
+    }
+
+    /// Has idle connections leave for new ones.
+    pub(super) fn make_room(&self) {
+        self.lot.evict(self.evictions, |id| self.queue(id));
+    }
+
     fn turn(
         self: &Arc<Self>,
         id: SlotId,
@@ -255,6 +289,10 @@ impl<H: Handler> Pool<H> {
         tenancy: u32,
     ) -> io::Result<Next> {
         let stream = &mut connection.stream;
+        if connection.is_refused {
+            self.handler.refuse(stream);
+            return Ok(Next::Close);
+        }
         let session = match &mut connection.session {
             Some(session) => session,
             None if !self.handler.verify(stream.peer()) => return Ok(Next::Close),
@@ -274,6 +312,9 @@ impl<H: Handler> Pool<H> {
             if finished.is_err() {
                 log::error!("{}: a handler panicked in finish", connection.stream.peer());
             }
+        }
+        if !connection.is_refused {
+            self.clients.leave(connection.stream.peer());
         }
         self.lot.vacate(id, Some(connection));
         self.say_vacant();
