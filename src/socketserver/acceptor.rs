@@ -43,6 +43,11 @@ impl<H: Handler> Shards<H> {
         Self { pools, next: 0 }
     }
 
+    /// Has idle connections leave; false when none is idle.
+    fn make_room(&self) -> bool {
+        self.pools.iter().fold(false, |leaves, pool| pool.make_room() | leaves)
+    }
+
     /// A slot in the next shard that has one.
     fn reserve(&mut self) -> Option<(&Arc<Pool<H>>, SlotId)> {
         let (start, shards) = (self.next, self.pools.len());
@@ -130,15 +135,21 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 /// Waits for a slot, and has idle connections give way. The wish is said before the last look, so that a slot given back
-/// in between is not missed, nor a connection that becomes idle.
+/// in between is not missed.
 fn wait_for_vacancy<H: Handler>(shards: &mut Shards<H>, stop: &Stop) {
     let Some(vacancy) = shards.pools.first().map(|pool| Arc::clone(&pool.vacancy)) else { return };
     let alarm = vacancy.want();
     match shards.reserve() {
         Some((pool, id)) => pool.give_back(id),
         None => {
-            shards.pools.iter().for_each(|pool| pool.make_room());
+            if !shards.make_room() {
+                vacancy.want_from_anyone(true);
+                // One that became idle in between has not heard of it.
+                shards.make_room();
+            }
             wait(&[alarm.as_fd(), stop.as_fd()], Some(Duration::from_secs(1)));
+            // A place may have been given back before that was said.
+            vacancy.want_from_anyone(false);
         }
     }
 }

@@ -76,11 +76,13 @@ pub(super) struct Pool<H: Handler> {
 pub(super) struct Vacancy {
     alarm: Alarm,
     wanted: AtomicBool,
+    /// Nobody was idle: who becomes so has to leave.
+    from_anyone: AtomicBool,
 }
 
 impl Vacancy {
     fn new() -> io::Result<Self> {
-        Ok(Self { alarm: Alarm::new()?, wanted: AtomicBool::new(false) })
+        Ok(Self { alarm: Alarm::new()?, wanted: AtomicBool::new(false), from_anyone: AtomicBool::new(false) })
     }
 
     /// Wants to be told from now on; what can be polled for it.
@@ -90,12 +92,18 @@ impl Vacancy {
         &self.alarm
     }
 
-    fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed)
+    /// Whether whoever becomes idle from now on has to leave.
+    pub(super) fn want_from_anyone(&self, wanted: bool) {
+        self.from_anyone.store(wanted, Ordering::SeqCst);
+    }
+
+    fn is_wanted_from_anyone(&self) -> bool {
+        self.from_anyone.load(Ordering::Relaxed)
     }
 
     fn say(&self) {
         if self.wanted.load(Ordering::SeqCst) && self.wanted.swap(false, Ordering::SeqCst) {
+            self.want_from_anyone(false);
             self.alarm.ring();
         }
     }
@@ -250,8 +258,7 @@ impl<H: Handler> Pool<H> {
             }
             Ok(Ok(Next::Idle(deadline))) => {
                 self.park(id, connection, Wait { interest: Interest::Read, deadline, idle: true });
-                // Whoever wants a place looks for idle ones after saying so, and hasn't seen this one.
-                if self.vacancy.is_wanted() && self.lot.hurry(id) {
+                if self.vacancy.is_wanted_from_anyone() && self.lot.hurry(id) {
                     self.queue_behind(id);
                 }
             }
@@ -276,9 +283,14 @@ impl<H: Handler> Pool<H> {
         }
     }
 
-    /// Has idle connections leave for new ones.
-    pub(super) fn make_room(&self) {
-        self.lot.evict(self.evictions, |id| self.queue(id));
+    /// Has idle connections leave for new ones; false when none is idle.
+    pub(super) fn make_room(&self) -> bool {
+        let mut leaves = false;
+        self.lot.evict(self.evictions, |id| {
+            leaves = true;
+            self.queue(id);
+        });
+        leaves
     }
 
     fn turn(
