@@ -12,6 +12,7 @@ mod alarm;
 mod blocking;
 mod clients;
 mod crew;
+pub mod framing;
 mod handler;
 mod listener;
 mod options;
