@@ -28,6 +28,7 @@ pub(super) static KEYS: &[Key] = &[
     }),
     key("stop_timeout_s", |config| &mut config.server.stop_timeout),
     number("backlog", 1..=65_535, |config| &mut config.sockets.backlog),
+    key("unix_mode", |config| &mut config.sockets.unix_mode),
     key("reuse_port", |config| &mut config.sockets.reuse_port),
     number("request_line_bytes_max", 256..=65_536, |config| &mut config.limits.request_line_bytes_max),
     number("field_section_bytes_max", 1_024..=262_144, |config| &mut config.limits.field_section_bytes_max),

@@ -129,7 +129,7 @@ pub fn load(
 
 fn defaults(args: &Args, current_dir: &Path) -> Config {
     Config {
-        bind: vec![Bind { host: "127.0.0.1".to_owned(), port: None }],
+        bind: vec![Bind::Inet { host: "127.0.0.1".to_owned(), port: None }],
         port: PORT,
         port_asked: false,
         quiet: false,

@@ -168,6 +168,15 @@ fn times_are_seconds_whole_or_not() {
 }
 
 #[test]
+fn the_mode_of_a_socket_is_octal() {
+    check_variable("SALVER_UNIX_MODE", "20", "unix_mode = \"020\" # SALVER_UNIX_MODE");
+    for wrong in ["rw", "888", "1000", "+7"] {
+        let expected = "expected the mode of a file in octal digits, such as \"660\", or \"umask\"";
+        check_variable("SALVER_UNIX_MODE", wrong, &format!("2 SALVER_UNIX_MODE={wrong}: {expected}"));
+    }
+}
+
+#[test]
 fn a_wrong_value_is_told_with_its_place_and_the_remedy() {
     let port = "expected a number from 0 to 65535";
     check_file("# a\n[salver]\nport = \"80\"", &format!("2 config.toml:3: port = \"80\": {port}"));
@@ -190,7 +199,8 @@ fn a_wrong_value_is_a_mistake_even_where_a_stronger_one_hides_it() {
 
 #[test]
 fn lists_name_the_item_that_is_wrong() {
-    let address = "expected an IP address or a host name, such as 0.0.0.0, localhost:8080 or [::1]:8080";
+    let address = "expected an IP address or a host name, such as 0.0.0.0, localhost:8080 or [::1]:8080, a UNIX socket \
+                   (unix:/run/site.sock), or an inherited descriptor (fd:3)";
     let addresses = "expected a list of addresses, such as [\"127.0.0.1\", \"[::1]:8080\"]";
     check_flags("-b ::1 -b 1.2.3", &format!("2 --bind ::1,1.2.3: {address}, not '1.2.3'"));
     check_file("[salver]\nbind = [\n\"*\"]", &format!("2 config.toml:2: bind = [ \"*\"]: {address}, not '*'"));

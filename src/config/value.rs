@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use super::setting::Setting;
 use crate::files::EtagSource;
+use crate::socketserver::UnixName;
 
 /// No time limit is longer than a day.
 const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
@@ -153,6 +154,26 @@ impl Field for EtagSource {
     }
 }
 
+/// No mode: what the umask leaves.
+const UMASK: &str = "umask";
+
+/// The mode of a file, in octal digits; or no say in it.
+impl Field for Option<u32> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let mode = |digits: &str| u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o777);
+        *self = match setting.value.text() {
+            Some(UMASK) => None,
+            Some(digits) if !digits.starts_with('+') && mode(digits).is_some() => mode(digits),
+            _ => return Err("expected the mode of a file in octal digits, such as \"660\", or \"umask\"".to_owned()),
+        };
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        quoted(&self.map_or_else(|| UMASK.to_owned(), |mode| format!("{mode:03o}")))
+    }
+}
+
 /// File names: the only list of strings there is.
 impl Field for Vec<String> {
     fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
@@ -177,7 +198,10 @@ impl Field for Vec<Bind> {
     fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
         let texts = setting.value.list().filter(|texts| !texts.is_empty());
         let texts = texts.ok_or("expected a list of addresses, such as [\"127.0.0.1\", \"[::1]:8080\"]")?;
-        let parse = |text: &str| Bind::parse(text).ok_or_else(|| format!("{BIND_EXPECTED}, not '{text}'"));
+        let parse = |text: &str| {
+            let bind = Bind::parse(text).ok_or_else(|| format!("{BIND_EXPECTED}, not '{text}'"));
+            bind.map(|bind| bind.beneath(setting.base))
+        };
         *self = texts.into_iter().map(parse).collect::<Result<_, _>>()?;
         Ok(())
     }
@@ -187,19 +211,34 @@ impl Field for Vec<Bind> {
     }
 }
 
-const BIND_EXPECTED: &str = "expected an IP address or a host name, such as 0.0.0.0, localhost:8080 or [::1]:8080";
+const BIND_EXPECTED: &str = "expected an IP address or a host name, such as 0.0.0.0, localhost:8080 or [::1]:8080, \
+                             a UNIX socket (unix:/run/site.sock), or an inherited descriptor (fd:3)";
 
-/// An address to listen on.
+/// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bind {
-    /// An IP address or a host name, without brackets.
-    pub host: String,
-    /// Its own port, in place of the common one.
-    pub port: Option<u16>,
+#[non_exhaustive]
+pub enum Bind {
+    /// A TCP address.
+    Inet {
+        /// An IP address or a host name, without brackets.
+        host: String,
+        /// Its own port, in place of the common one.
+        port: Option<u16>,
+    },
+    /// A UNIX socket.
+    Unix(UnixName),
+    /// A listening socket that was open when the program started.
+    Descriptor(i32),
 }
 
 impl Bind {
     fn parse(text: &str) -> Option<Self> {
+        if let Some(name) = text.strip_prefix("unix:") {
+            return (!matches!(name, "" | "@")).then(|| Self::Unix(UnixName::parse(name.as_ref())));
+        }
+        if let Some(number) = text.strip_prefix("fd:") {
+            return number.parse().ok().filter(|number| *number >= 0).map(Self::Descriptor);
+        }
         let (host, rest) = match text.strip_prefix('[') {
             Some(text) => text.split_once(']').filter(|(host, _)| is_ipv6(host))?,
             None if is_ipv6(text) => (text, ""),
@@ -210,7 +249,15 @@ impl Bind {
             None if rest.is_empty() => None,
             None => return None,
         };
-        (is_ipv6(host) || is_ipv4_or_name(host)).then(|| Self { host: host.to_owned(), port })
+        (is_ipv6(host) || is_ipv4_or_name(host)).then(|| Self::Inet { host: host.to_owned(), port })
+    }
+
+    /// With a path that starts from there, if it is a relative one.
+    fn beneath(self, base: &Path) -> Self {
+        match self {
+            Self::Unix(UnixName::Path(path)) => Self::Unix(UnixName::Path(base.join(path))),
+            other => other,
+        }
     }
 }
 
@@ -236,12 +283,18 @@ fn is_label(label: &str) -> bool {
 
 impl fmt::Display for Bind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(formatter, "[{}]", self.host)?;
+        let (host, port) = match self {
+            Self::Inet { host, port } => (host, port),
+            Self::Unix(UnixName::Path(path)) => return write!(formatter, "unix:{}", path.display()),
+            Self::Unix(name) => return write!(formatter, "unix:{name}"),
+            Self::Descriptor(number) => return write!(formatter, "fd:{number}"),
+        };
+        if host.contains(':') {
+            write!(formatter, "[{host}]")?;
         } else {
-            formatter.write_str(&self.host)?;
+            formatter.write_str(host)?;
         }
-        self.port.map_or(Ok(()), |port| write!(formatter, ":{port}"))
+        port.map_or(Ok(()), |port| write!(formatter, ":{port}"))
     }
 }
 
@@ -266,7 +319,8 @@ mod tests {
     #[track_caller]
     fn check_bind(text: &str, expected: Option<(&str, Option<u16>)>) {
         let bind = Bind::parse(text);
-        assert_eq!(bind.as_ref().map(|bind| (bind.host.as_str(), bind.port)), expected, "{text}");
+        let inet = expected.map(|(host, port)| Bind::Inet { host: host.to_owned(), port });
+        assert_eq!(bind, inet, "{text}");
         if let Some(bind) = bind {
             assert_eq!(Bind::parse(&bind.to_string()), Some(bind), "{text} reads back");
         }
@@ -288,10 +342,26 @@ mod tests {
     }
 
     #[test]
+    fn bind_takes_unix_sockets_and_descriptors() {
+        let path = |path: &str| Bind::Unix(UnixName::Path(path.into()));
+        for (text, expected) in [
+            ("unix:/run/a.sock", path("/run/a.sock")),
+            ("unix:a b", path("a b")),
+            ("unix:@a", Bind::Unix(UnixName::Abstract(b"a".to_vec()))),
+            ("fd:3", Bind::Descriptor(3)),
+        ] {
+            assert_eq!(Bind::parse(text), Some(expected.clone()), "{text}");
+            assert_eq!(expected.to_string(), text);
+        }
+        assert_eq!(path("a").beneath(Path::new("/etc")), path("/etc/a"));
+        assert_eq!(path("/a").beneath(Path::new("/etc")), path("/a"));
+    }
+
+    #[test]
     fn bind_refuses_what_no_socket_could_be_bound_to() {
         let wrong = "|:80|80|*|a b|a..b|.a|-a|http://a|a/b|\u{e9}.fr|localhost:|localhost:x|localhost:65536\
                      |localhost:-1|256.0.0.1|1.2.3|1.2.3.4.5|[127.0.0.1]|[localhost]:80\
-                     |[|[]|[]:80|[::1|::1]|[::1]80|[::1]:|1:2:3|fe80::1%";
+                     |unix:|unix:@|fd:|fd:x|fd:-1|[|[]|[]:80|[::1|::1]|[::1]80|[::1]:|1:2:3|fe80::1%";
         wrong.split('|').for_each(|text| check_bind(text, None));
         check_bind(&"a".repeat(64), None);
     }

@@ -380,7 +380,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn peer() -> Peer {
-        Peer { address: Address::Inet(([127, 0, 0, 1], 1).into()) }
+        Peer::new(Address::Inet(([127, 0, 0, 1], 1).into()), None)
     }
 
     /// The head of these bytes, as a connection would read it: scanned, then parsed.

@@ -15,7 +15,7 @@ pub fn scan(bytes: &[u8], limits: &Limits) -> Option<usize> {
 
 /// Reads a complete head, for `then`; none when it is refused.
 pub fn read<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
-    let peer = Peer { address: Address::Inet(([127, 0, 0, 1], 50_000).into()) };
+    let peer = Peer::new(Address::Inet(([127, 0, 0, 1], 50_000).into()), None);
     let mut slots = NO_FIELDS;
     parse(head, &mut slots, &peer).ok().map(|head| then(&head.request))
 }

@@ -17,8 +17,9 @@ pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
         }
     }
     let root = config.files.root.display();
-    let urls: Vec<String> =
-        addresses.iter().map(ToString::to_string).map(|address| format!("http://{address}")).collect();
+    let mut urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+    let others = listeners.iter().filter_map(|listener| listener.local_address().ok());
+    urls.extend(others.filter(|address| address.as_inet().is_none()).map(|address| address.to_string()));
     let file = config.file.as_ref().map(|file| format!("configured by {}", file.display()));
     if std::io::stdout().is_terminal() {
         for_person(&root.to_string(), &urls, file.as_deref())

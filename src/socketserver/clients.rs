@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 
-use super::handler::Peer;
+use super::address::Peer;
 use super::parking::lock;
 
 pub(super) struct Clients {
@@ -58,7 +58,7 @@ mod tests {
     use crate::socketserver::Address;
 
     fn peer(address: &str) -> Peer {
-        Peer { address: Address::Inet(address.parse().unwrap()) }
+        Peer::new(Address::Inet(address.parse().unwrap()), None)
     }
 
     #[test]

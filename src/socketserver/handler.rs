@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Weak;
 use std::time::Instant;
 
+use super::address::{Address, Peer};
 use super::stream::Stream;
 
 /// A protocol: what to do with a connection each time something happened to it.
@@ -102,52 +102,6 @@ pub enum End {
     Stopped,
     /// The handler panicked.
     Panicked,
-}
-
-/// The other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    pub(crate) address: Address,
-}
-
-impl Peer {
-    /// Where it connects from.
-    #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
-    }
-}
-
-/// An address of a transport.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Address {
-    /// IPv4 or IPv6 with a port.
-    Inet(SocketAddr),
-}
-
-impl Address {
-    /// The IP address and port, where there are any.
-    #[must_use]
-    pub fn as_inet(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Inet(address) => Some(*address),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inet(address) => address.fmt(f),
-        }
-    }
 }
 
 /// A new connection, as `setup` sees it.

@@ -1,21 +1,35 @@
-//! Listening sockets.
+//! Listening sockets: TCP, UNIX, and those that another process opened.
 
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, sockopt};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::handler::{Address, Peer};
+use super::address::{Address, Credentials, Peer, UnixName};
 use super::options::SocketOptions;
 use super::stop::Stop;
 use super::stream::Stream;
 
-/// A socket that listens, ready to be served. UNIX sockets will be the second kind.
+/// A socket that listens, ready to be served.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    socket: Accepting,
+    /// What to remove when it closes.
+    _file: Option<SocketFile>,
+}
+
+/// The transports.
+#[derive(Debug)]
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 impl Listener {
@@ -33,15 +47,66 @@ impl Listener {
         if options.reuse_port {
             socket.set_reuse_port(true)?;
         }
-        // Accepted sockets inherit it on Linux; elsewhere it is set once more for each.
+        // Accepted sockets inherit these on Linux; elsewhere nodelay is set once more for each.
         socket.set_tcp_nodelay(options.nodelay)?;
+        socket.set_keepalive(options.keepalive)?;
+        set_buffers(&socket, options)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(options.backlog)?;
         if options.defer_accept {
             defer_accept(&socket);
         }
-        Ok(Self { socket: socket.into() })
+        Ok(Self { socket: Accepting::Tcp(socket.into()), _file: None })
+    }
+
+    /// Listens on a UNIX socket. A socket file that a server left behind is replaced; that of a server that still listens is
+    /// not. The file goes when the listener does.
+    ///
+    /// # Errors
+    /// `AddrInUse` when a server listens there already, `AlreadyExists` when the file is something else, `InvalidInput` when
+    /// the name can't be one; and what the system says of the folder.
+    pub fn unix(name: &UnixName, options: &SocketOptions) -> io::Result<Self> {
+        let address = name.to_system()?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        set_buffers(&socket, options)?;
+        socket.set_nonblocking(true)?;
+        let file = match name {
+            UnixName::Path(path) => {
+                remove_stale(path)?;
+                Some(path)
+            }
+            _ => None,
+        };
+        socket.bind(&address)?;
+        let file = file.map(|path| SocketFile::new(path, options.unix_mode)).transpose()?;
+        // Only now, when its mode is right, anybody gets in.
+        socket.listen(options.backlog)?;
+        Ok(Self { socket: Accepting::Unix(socket.into()), _file: file })
+    }
+
+    /// Takes over a listening socket that another process opened: a service manager, or one that hands over to its
+    /// successor. Its file, if it has one, stays when the listener goes.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the descriptor isn't a stream socket that listens.
+    pub fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
+        let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("the descriptor is {what}"));
+        let kind = sockopt::socket_type(&descriptor).map_err(|_| wrong("no socket"))?;
+        if kind != SocketType::STREAM {
+            return Err(wrong("a socket for datagrams"));
+        }
+        if !sockopt::socket_acceptconn(&descriptor)? {
+            return Err(wrong("a socket that doesn't listen"));
+        }
+        rustix::io::ioctl_fionbio(&descriptor, true)?;
+        let address: SocketAddrAny = getsockname(&descriptor)?;
+        let socket = match address.address_family() {
+            AddressFamily::INET | AddressFamily::INET6 => Accepting::Tcp(descriptor.into()),
+            AddressFamily::UNIX => Accepting::Unix(descriptor.into()),
+            _ => return Err(wrong("a socket of an unknown family")),
+        };
+        Ok(Self { socket, _file: None })
     }
 
     /// Where it listens.
@@ -49,13 +114,82 @@ impl Listener {
     /// # Errors
     /// What the system says of a socket that is no longer there.
     pub fn local_address(&self) -> io::Result<Address> {
-        self.socket.local_addr().map(Address::Inet)
+        Ok(Address::of(Some(getsockname(self)?)))
     }
 
     /// Takes the next connection, if one is ready.
     pub(super) fn accept(&self, stop: &Arc<Stop>) -> io::Result<Stream> {
-        let (socket, address) = accept(&self.socket)?;
-        Ok(Stream::tcp(socket, Peer { address: Address::Inet(address) }, Arc::clone(stop)))
+        match &self.socket {
+            Accepting::Tcp(socket) => {
+                let (socket, address) = accept_tcp(socket)?;
+                Ok(Stream::tcp(socket, Peer::new(Address::Inet(address), None), Arc::clone(stop)))
+            }
+            Accepting::Unix(socket) => {
+                let (socket, address) = accept_unix(socket)?;
+                let credentials = credentials(&socket);
+                Ok(Stream::unix(socket, Peer::new(address, credentials), Arc::clone(stop)))
+            }
+        }
+    }
+}
+
+fn set_buffers(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
+    options.receive_buffer_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
+    options.send_buffer_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))
+}
+
+/// Removes the file of a server that is gone: one that refuses connections.
+pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?.file_type(),
+    };
+    if !kind.is_socket() {
+        let reason = "it is there already, and is no socket; remove it, or choose another path";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(&UnixName::Path(path.to_owned()).to_system()?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+        // Somebody is there, even if its backlog is full, or it is for datagrams.
+        _ => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another server listens there; stop it, or choose another path",
+        )),
+    }
+}
+
+/// The file of a socket, which is removed with it, unless another has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    pub(super) fn new(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        let path = path.canonicalize()?;
+        if let Some(mode) = mode {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        }
+        let identity = identity(&path)?;
+        Ok(Self { path, identity })
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            // Where it can't be removed, the next server finds it stale.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -81,29 +215,51 @@ fn defer_accept(_socket: &Socket) {}
 
 /// One system call: the new socket doesn't block and isn't inherited by other programs.
 #[cfg(target_os = "linux")]
-fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+fn accept(listener: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
-    let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
-    let unknown = || io::Error::new(io::ErrorKind::ConnectionAborted, "the peer has no address");
-    Ok((socket.into(), address.ok_or_else(unknown)?))
+    Ok(acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (socket, address) = listener.accept()?;
-    socket.set_nonblocking(true)?;
-    socket.set_nodelay(listener_nodelay(listener)?)?;
+fn accept(listener: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (socket, address) = rustix::net::acceptfrom(listener)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     Ok((socket, address))
 }
 
+fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, address) = accept(listener)?;
+    let socket = TcpStream::from(socket);
+    if cfg!(not(target_os = "linux")) {
+        socket.set_nodelay(SockRef::from(listener).tcp_nodelay()?)?;
+    }
+    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+    let unknown = || io::Error::new(io::ErrorKind::ConnectionAborted, "the peer has no address");
+    Ok((socket, address.ok_or_else(unknown)?))
+}
+
+fn accept_unix(listener: &UnixListener) -> io::Result<(UnixStream, Address)> {
+    let (socket, address) = accept(listener)?;
+    Ok((socket.into(), Address::of(address)))
+}
+
+#[cfg(target_os = "linux")]
+fn credentials(socket: &UnixStream) -> Option<Credentials> {
+    let told = sockopt::socket_peercred(socket).ok()?;
+    Some(Credentials { process: told.pid.as_raw_nonzero().get(), user: told.uid.as_raw(), group: told.gid.as_raw() })
+}
+
 #[cfg(not(target_os = "linux"))]
-fn listener_nodelay(listener: &TcpListener) -> io::Result<bool> {
-    socket2::SockRef::from(listener).tcp_nodelay()
+fn credentials(_socket: &UnixStream) -> Option<Credentials> {
+    None
 }
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.socket {
+            Accepting::Tcp(socket) => socket.as_fd(),
+            Accepting::Unix(socket) => socket.as_fd(),
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! `crew` (spare workers), `parking` and `poller` (who waits, who is ready), `server`.
 
 mod acceptor;
+mod address;
 mod alarm;
 mod blocking;
 mod clients;
@@ -24,9 +25,10 @@ mod stop;
 mod stream;
 mod throttle;
 
+pub use address::{Address, Credentials, Peer, UnixName};
 pub use blocking::blocking;
 pub use crew::slow;
-pub use handler::{Address, Conn, End, Handler, Interest, Next, Peer, Wake, Waker};
+pub use handler::{Conn, End, Handler, Interest, Next, Wake, Waker};
 pub use listener::Listener;
 pub use options::{
     CONNECTIONS_CEILING, DESCRIPTORS_RESERVED, Options, SocketOptions, connections_allowed, descriptors_reserved,

@@ -98,6 +98,15 @@ pub struct SocketOptions {
     /// TCP_DEFER_ACCEPT (Linux): a connection is accepted once its first bytes are there, or about a second later; it saves
     /// a wait where the client speaks first, and delays the greeting where the server does. Default: false.
     pub defer_accept: bool,
+    /// SO_KEEPALIVE: a peer that vanished without a word is noticed, after hours by default of the system. Default: false, as
+    /// deadlines notice sooner.
+    pub keepalive: bool,
+    /// SO_RCVBUF in bytes, of each connection. Default: none, which leaves it to the system to fit them to the connection.
+    pub receive_buffer_bytes: Option<usize>,
+    /// SO_SNDBUF in bytes, of each connection. Default: none, as above.
+    pub send_buffer_bytes: Option<usize>,
+    /// The mode of a UNIX socket's file: who may write may connect. Default: none, which is what the umask leaves.
+    pub unix_mode: Option<u32>,
     /// IPV6_V6ONLY: `[::]` takes no IPv4 connections. Default: false.
     pub v6_only: bool,
 }
@@ -110,6 +119,10 @@ impl Default for SocketOptions {
             reuse_address: true,
             reuse_port: false,
             defer_accept: false,
+            keepalive: false,
+            receive_buffer_bytes: None,
+            send_buffer_bytes: None,
+            unix_mode: None,
             v6_only: false,
         }
     }

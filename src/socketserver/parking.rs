@@ -403,7 +403,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, address) = listener.accept().unwrap();
-        let stream = Stream::tcp(socket, Peer { address: Address::Inet(address) }, Arc::new(Stop::new().unwrap()));
+        let stream = Stream::tcp(socket, Peer::new(Address::Inet(address), None), Arc::new(Stop::new().unwrap()));
         let lot = ParkingLot::new(2).unwrap();
         let id = lot.reserve().unwrap();
         lot.admit(id, Connection::new(stream));

@@ -9,7 +9,8 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::acceptor::{Shards, accept_forever};
-use super::handler::{Address, Handler};
+use super::address::Address;
+use super::handler::Handler;
 use super::listener::Listener;
 use super::options::{Options, SocketOptions};
 use super::pool::Pool;

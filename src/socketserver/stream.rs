@@ -5,14 +5,16 @@ use std::fs::File;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, getsockname, send};
 
+use super::address::{Address, Peer};
 use super::crew::slow;
-use super::handler::{Address, Interest, Peer};
+use super::handler::Interest;
 use super::stop::Stop;
 
 /// Bytes read ahead for `Read` and `BufRead`.
@@ -38,10 +40,11 @@ pub struct Stream {
     ready_since: Option<Instant>,
 }
 
-/// The transports. UNIX sockets and TLS will stand here.
+/// The transports. TLS will stand here.
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 #[derive(Debug)]
@@ -54,15 +57,16 @@ struct ReadAhead {
 impl Stream {
     /// Takes over a socket that doesn't block.
     pub(super) fn tcp(socket: TcpStream, peer: Peer, stop: Arc<Stop>) -> Self {
-        Self {
-            socket: Socket::Tcp(socket),
-            peer,
-            stop,
-            read_ahead: None,
-            deadline: None,
-            drained: false,
-            ready_since: None,
-        }
+        Self::new(Socket::Tcp(socket), peer, stop)
+    }
+
+    /// Takes over a socket that doesn't block.
+    pub(super) fn unix(socket: UnixStream, peer: Peer, stop: Arc<Stop>) -> Self {
+        Self::new(Socket::Unix(socket), peer, stop)
+    }
+
+    fn new(socket: Socket, peer: Peer, stop: Arc<Stop>) -> Self {
+        Self { socket, peer, stop, read_ahead: None, deadline: None, drained: false, ready_since: None }
     }
 
     /// Who is at the other end.
@@ -76,9 +80,7 @@ impl Stream {
     /// # Errors
     /// What the system says when the socket is already gone.
     pub fn local_address(&self) -> io::Result<Address> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.local_addr().map(Address::Inet),
-        }
+        Ok(Address::of(Some(getsockname(self)?)))
     }
 
     /// Whether the server is stopping: an answer given now should say that it is the last.
@@ -108,6 +110,7 @@ impl Stream {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let received = match &mut self.socket {
             Socket::Tcp(socket) => socket.read(buffer),
+            Socket::Unix(socket) => socket.read(buffer),
         };
         self.drained = match &received {
             Ok(count) => (1..buffer.len()).contains(count),
@@ -153,6 +156,7 @@ impl Stream {
     pub fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match &mut self.socket {
             Socket::Tcp(socket) => socket.write_vectored(pieces),
+            Socket::Unix(socket) => socket.write_vectored(pieces),
         }
     }
 
@@ -183,6 +187,7 @@ impl Stream {
     pub fn shut_down_writing(&mut self) -> io::Result<()> {
         match &self.socket {
             Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
         }
     }
 
@@ -227,6 +232,7 @@ impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
             Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
         }
     }
 }
