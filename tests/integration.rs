@@ -5,6 +5,7 @@ mod support;
 
 mod integration {
     mod command_line;
+    mod confinement;
     mod files;
     mod http;
     mod load;
