@@ -6,6 +6,7 @@ mod support;
 mod integration {
     mod command_line;
     mod confinement;
+    mod faults;
     mod files;
     mod http;
     mod load;
