@@ -12,6 +12,7 @@ mod integration {
     mod load;
     mod log;
     mod preconditions;
+    mod process;
     mod ranges;
     mod stopping;
     mod transfers;
