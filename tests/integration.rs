@@ -9,6 +9,7 @@ mod integration {
     mod faults;
     mod files;
     mod http;
+    mod leaks;
     mod load;
     mod log;
     mod preconditions;
