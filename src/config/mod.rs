@@ -184,7 +184,10 @@ fn fit_workers(config: &mut Config, written: Option<&Setting<'_>>) -> Result<(),
 fn note_connections(config: &mut Config) {
     let (asked, allowed) = (config.server.connections_max, socketserver::connections_allowed());
     if asked > allowed {
-        let note = format!("connections_max = {asked}, but the descriptor limit (ulimit -n) is enough for {allowed}");
+        let note = format!(
+            "connections_max = {asked}, but the descriptor limit (ulimit -n) leaves room for {allowed} beside files; \
+             raise the limit, or lower connections_max"
+        );
         config.notes.push(note);
     }
 }

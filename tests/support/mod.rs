@@ -228,7 +228,7 @@ impl Salver {
         format!("http://{}{target}", self.address)
     }
 
-    /// Its process.
+    /// The number of its process.
     pub fn id(&self) -> u32 {
         self.running.child.id()
     }
