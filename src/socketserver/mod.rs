@@ -18,6 +18,9 @@ mod parking;
 mod poller;
 mod pool;
 mod server;
+#[cfg(feature = "stages")]
+#[doc(hidden)]
+pub mod stages;
 mod stop;
 mod stream;
 
