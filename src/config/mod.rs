@@ -122,6 +122,7 @@ pub fn load(
     fit_workers(&mut config, written.get("workers"))?;
     note_connections(&mut config);
     check_root(&config.files.root, written.get("root"))?;
+    config.notes.iter_mut().for_each(|note| *note = one_line(note));
     config.port_asked = written.contains_key("port");
     config.sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
     Ok(config)

@@ -14,7 +14,7 @@ mod options;
 mod range;
 mod representation;
 mod root;
-#[cfg(feature = "bench")]
+#[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
 mod stamp;
