@@ -337,7 +337,8 @@ mod tests {
                         Content-Type: text/html; charset=utf-8\r\n\
                         Content-Length: 2\r\nConnection: close\r\n\r\nhi";
         assert_eq!(written(page, false), expected);
-        let empty = "HTTP/1.1 404 Not Found\r\nServer: salver\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\n\r\n";
+        let empty =
+            "HTTP/1.1 404 Not Found\r\nServer: salver\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(written(Response::new(StatusCode::NOT_FOUND), true), empty);
     }
 
