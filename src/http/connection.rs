@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::http::StatusCode;
 use log::{debug, info};
@@ -92,6 +92,9 @@ enum After {
     /// Nothing, but the peer may still be sending (RFC 9112 section 9.6).
     Linger,
 }
+
+/// How long an idle connection that ends is still read at most: a request may cross the goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What a complete head leads to.
 enum Outcome {
@@ -284,8 +287,11 @@ impl<H: Handler> Turn<'_, H> {
         match self.buffers.inbox.read_from(self.stream) {
             Ok(0) => Ok(Step::Over(Next::Close)),
             Ok(_) => Ok(Step::Go),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && goodbye => {
+                Ok(self.end_writing(self.limits.linger_timeout.min(GOODBYE)))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Ok(Step::Over(if goodbye { Next::Close } else { Next::Wait(Interest::Read, until) }))
+                Ok(Step::Over(Next::Wait(Interest::Read, until)))
             }
             Err(error) => Err(error),
         }
@@ -481,14 +487,20 @@ impl<H: Handler> Turn<'_, H> {
             }
             After::Stay => Step::Go,
             After::Close => Step::Over(Next::Close),
-            After::Linger if self.stream.shut_down_writing().is_err() => Step::Over(Next::Close),
-            After::Linger => {
-                self.buffers.inbox.clear();
-                let until = end_of(self.limits.linger_timeout, self.now);
-                self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
-                Step::Go
-            }
+            After::Linger => self.end_writing(self.limits.linger_timeout),
         }
+    }
+
+    /// Tells the peer that nothing more comes, and reads on for a while: closed at once, the connection would be reset by
+    /// what the peer sends before it knows.
+    fn end_writing(&mut self, linger: Duration) -> Step {
+        if self.stream.shut_down_writing().is_err() {
+            return Step::Over(Next::Close);
+        }
+        self.buffers.inbox.clear();
+        let until = end_of(linger, self.now);
+        self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
+        Step::Go
     }
 
     /// Reads and throws away, until the peer closes, or time or patience is over.
