@@ -472,6 +472,10 @@ impl<H: Handler> Turn<'_, H> {
             }
             Err(error) => {
                 info!("{}: a response was cut: {error}", self.stream.peer());
+                if error.kind() == io::ErrorKind::TimedOut {
+                    // Who reads slowly to hold memory shall not hold the system's either. It may be broken already.
+                    let _ = self.stream.discard_unsent();
+                }
                 self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), true));
                 Err(error)
             }
