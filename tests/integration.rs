@@ -9,8 +9,8 @@ mod integration {
     mod faults;
     mod files;
     mod http;
-    mod limits;
     mod leaks;
+    mod limits;
     mod load;
     mod log;
     mod preconditions;

@@ -19,6 +19,9 @@ use super::stop::Stop;
 /// How long it stands back when the system has run out of something.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long who was about to connect when the server was told to stop has for its first bytes.
+const LAST_CALL: Duration = Duration::from_millis(200);
+
 /// At most one line in the log of each kind in this time, for each acceptor.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -78,7 +81,19 @@ pub(super) fn accept_forever<H: Handler>(listener: Listener, mut shards: Shards<
             }
         }
     }
-    accept_all(&listener, &mut shards, stop, &mut complaints);
+    accept_last(&listener, &mut shards, stop, &mut complaints);
+}
+
+/// Takes what the backlog holds, and what is on its way there.
+fn accept_last<H: Handler>(listener: &Listener, shards: &mut Shards<H>, stop: &Arc<Stop>, complaints: &mut Complaints) {
+    let until = Instant::now() + LAST_CALL;
+    let no_others_come = listener.ignore_newcomers();
+    while let Rest::Empty = accept_all(listener, shards, stop, complaints) {
+        let time_left = until.saturating_duration_since(Instant::now());
+        if !no_others_come || !wait(&[listener.as_fd()], Some(time_left)) {
+            return;
+        }
+    }
 }
 
 /// Takes every connection that is ready, each after a slot for it.

@@ -52,6 +52,12 @@ impl Listener {
         self.socket.local_addr().map(Address::Inet)
     }
 
+    /// Ignores who begins to connect from now on, and still takes who has begun: nobody ends in the backlog that is
+    /// thrown away with the socket. False where the system can't.
+    pub(super) fn ignore_newcomers(&self) -> bool {
+        ignore_newcomers(&self.socket)
+    }
+
     /// Takes the next connection, if one is ready.
     pub(super) fn accept(&self, stop: &Arc<Stop>) -> io::Result<Stream> {
         let (socket, address) = accept(&self.socket)?;
@@ -78,6 +84,30 @@ fn defer_accept(socket: &Socket) {
 
 #[cfg(not(target_os = "linux"))]
 fn defer_accept(_socket: &Socket) {}
+
+/// A filter on the segments that the listening socket gets: not those with SYN. Who has sent one tries again, and is
+/// refused when the socket is gone.
+#[cfg(target_os = "linux")]
+fn ignore_newcomers(listener: &TcpListener) -> bool {
+    use nix::libc::{BPF_ABS, BPF_B, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET};
+    use socket2::SockFilter;
+    const FLAGS_OFFSET: u32 = 13;
+    const SYN: u32 = 0x02;
+    let code = |parts: &[u32]| parts.iter().fold(0, |code, part| code | *part as u16);
+    let program = [
+        SockFilter::new(code(&[BPF_LD, BPF_B, BPF_ABS]), 0, 0, FLAGS_OFFSET),
+        SockFilter::new(code(&[BPF_JMP, BPF_JSET, BPF_K]), 0, 1, SYN),
+        SockFilter::new(code(&[BPF_RET, BPF_K]), 0, 0, 0),
+        SockFilter::new(code(&[BPF_RET, BPF_K]), 0, 0, u32::MAX),
+    ];
+    let attached = socket2::SockRef::from(listener).attach_filter(&program);
+    attached.inspect_err(|error| log::debug!("SO_ATTACH_FILTER: {error}")).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ignore_newcomers(_listener: &TcpListener) -> bool {
+    false
+}
 
 /// One system call: the new socket doesn't block and isn't inherited by other programs.
 #[cfg(target_os = "linux")]

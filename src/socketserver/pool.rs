@@ -33,6 +33,9 @@ use super::stop::Stop;
 /// How often deadlines are scanned.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// And while the server stops, which shall not take longer than it must.
+const SCAN_INTERVAL_STOPPING: Duration = Duration::from_millis(50);
+
 /// A worker that always finds a job looks for events after so many.
 const TURNS_BETWEEN_LOOKS: u32 = 16;
 
@@ -175,6 +178,7 @@ impl<H: Handler> Pool<H> {
 
     /// Tells the connections of a stop.
     pub(super) fn say_stop(&self) {
+        self.scan_due.store(0, Ordering::Relaxed);
         self.lot.stop(|id| self.queue(id));
     }
 
@@ -385,7 +389,8 @@ impl<H: Handler> Pool<H> {
     /// Whether deadlines have to be scanned now, and by whom: it is true for one worker each time.
     fn is_scan_due(&self, now: Instant) -> bool {
         let (due, now) = (self.scan_due.load(Ordering::Relaxed), self.milliseconds(now));
-        let next = now + SCAN_INTERVAL.as_millis() as u64;
+        let interval = if self.stop.is_requested() { SCAN_INTERVAL_STOPPING } else { SCAN_INTERVAL };
+        let next = now + interval.as_millis() as u64;
         now >= due && self.scan_due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
