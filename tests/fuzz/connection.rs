@@ -229,6 +229,10 @@ impl<'s> Conversation<'s> {
                     self.interest = interest;
                     break;
                 }
+                Next::Idle(_) => {
+                    self.interest = Interest::Read;
+                    break;
+                }
                 Next::Again => wake = Wake::Ready,
                 Next::Close => self.server = None,
             }
