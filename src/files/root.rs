@@ -376,30 +376,35 @@ mod tests {
         symlink("../outside", join("root/other")).unwrap();
         symlink("../outside/sub/file", join("root/other_file")).unwrap();
         let root = directory(&join("root"));
-        let is_done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let opener = scope.spawn(|| open_in_turn(&root));
+            // Ends whatever becomes of the opener.
+            while !opener.is_finished() {
                 use rustix::fs::{RenameFlags, renameat_with};
-                while !is_done.load(Ordering::Relaxed) {
-                    for (one, other) in [("folder", "other"), ("file", "other_file")] {
-                        renameat_with(&root, one, &root, other, RenameFlags::EXCHANGE).unwrap();
-                    }
-                }
-            });
-            let mut opened = 0;
-            for round in 0..30_000 {
-                let (way, open) = WAYS[round % WAYS.len()];
-                for path in ["folder/sub/file", "other/sub/file", "file", "other_file", "link"] {
-                    let symlinks = if round % 3 == 0 { Symlinks::Off } else { Symlinks::Beneath };
-                    if let Ok(file) = open(&root, Path::new(path), OPEN, symlinks) {
-                        opened += 1;
-                        assert_eq!(read(file), "inside", "{path} by {way}");
-                    }
+                for (one, other) in [("folder", "other"), ("file", "other_file")] {
+                    renameat_with(&root, one, &root, other, RenameFlags::EXCHANGE).unwrap();
                 }
             }
-            is_done.store(true, Ordering::Relaxed);
+            let opened = opener.join().unwrap();
             assert!(opened > 1000, "{opened} were opened");
         });
+    }
+
+    /// How many files were opened; all of them lie inside.
+    #[cfg(target_os = "linux")]
+    fn open_in_turn(root: &OwnedFd) -> usize {
+        let mut opened = 0;
+        for round in 0..30_000 {
+            let (way, open) = WAYS[round % WAYS.len()];
+            let symlinks = if round % 3 == 0 { Symlinks::Off } else { Symlinks::Beneath };
+            for path in ["folder/sub/file", "other/sub/file", "file", "other_file", "link"] {
+                if let Ok(file) = open(root, Path::new(path), OPEN, symlinks) {
+                    opened += 1;
+                    assert_eq!(read(file), "inside", "{path} by {way}");
+                }
+            }
+        }
+        opened
     }
 
     /// A writer that waits for a reader would wake up, find none and die of SIGPIPE.

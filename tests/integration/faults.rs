@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::transfers::{begin, check_same, narrow_client, numbered};
-use crate::support::{Client, Salver, Site, salver, unprivileged};
+use crate::support::{self, Client, Salver, Site, unprivileged};
 
 /// More than the system holds for a connection, on both sides together.
-const LARGE: usize = 20 << 20;
+const LARGE: usize = 16 << 20;
 
 /// A site in `root`, and a client that has the head and the first bytes of a large file.
 struct Transfer {
@@ -202,7 +202,7 @@ fn a_disk_that_fails_from_the_first_byte_of_a_body_on_cuts_the_connection() {
 #[cfg(all(target_os = "linux", not(salver_portable)))]
 fn a_disk_that_fails_while_a_file_is_opened_is_a_500() {
     let site = Site::with(&[("root/a.txt", "a"), ("root/b.txt", "b")]);
-    let server = Salver::run(salver(site.path()).args(["--port", "0", "root"]));
+    let server = Salver::run(support::salver(site.path()).args(["--port", "0", "root"]));
     for (fault, status) in [("EIO", 500), ("ENOMEM", 500), ("EMFILE", 503), ("ENFILE", 503), ("EACCES", 404)] {
         let Some(injector) = Injector::attach(server.id(), "openat2", &format!("error={fault}")) else { return };
         let reply = server.get("/a.txt", "");
@@ -222,7 +222,7 @@ fn without_openat2_the_walk_serves_the_same() {
         let site = Site::with(&[("root/sub/a.txt", "a"), ("secret", "SECRET")]);
         site.link("root/in", "sub/a.txt");
         site.link("root/out", "../secret");
-        let server = Salver::run(salver(site.path()).args(["--port", "0", "root"]));
+        let server = Salver::run(support::salver(site.path()).args(["--port", "0", "root"]));
         let Some(_injector) = Injector::attach(server.id(), "openat2", &format!("error={fault}")) else { return };
         for (target, status) in [("/sub/a.txt", 200), ("/in", 200), ("/out", 404), ("/sub", 301), ("/nothing", 404)] {
             assert_eq!(server.get(target, "").status, status, "{target} {fault}");
