@@ -206,6 +206,14 @@ fn content(name: &str, generation: u64, bytes: usize) -> Vec<u8> {
     line.into_bytes().into_iter().cycle().take(bytes).collect()
 }
 
+/// Lets time pass: a thread that is parked may wake early.
+fn pass(time: Duration) {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}
+
 #[track_caller]
 fn until_it_holds(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -232,27 +240,32 @@ fn figures_beside_thousands_of_hostile_connections() {
             let lines = if number.is_multiple_of(8) { "Connection: close\r\n" } else { "" };
             assert_eq!(visitor.get("/a.txt", lines).text(), "a");
         };
-        let ((), alone) = beside(server.address, 64, pause, check, || thread::park_timeout(duration(60) / 3));
+        let ((), alone) = beside(server.address, 64, pause, check, || pass(duration(60) / 3));
         let (before, cpu) = (process.memory_kib(), process.cpu());
-        let (crowds, times) = beside(server.address, 64, pause, check, || {
-            let [silent, heads, bodies, readers] = load;
-            let gather = |count, manner| Crowd::gather(server.address, count, Duration::from_secs(2), manner);
+        let [silent, heads, bodies, readers] = load;
+        let gather = |count, manner| Crowd::gather(server.address, count, Duration::from_secs(2), manner);
+        let (crowds, arriving) = beside(server.address, 64, pause, check, || {
             let crowds = [
                 gather(silent, Manner::silent()),
                 gather(heads, Manner::slow_head()),
                 gather(bodies, Manner::slow_body()),
                 gather(readers, Manner::slow_reader("/large.bin")),
             ];
+            pass(Duration::from_secs(5));
+            crowds
+        });
+        let ((memory, descriptors), times) = beside(server.address, 64, pause, check, || {
             let (until, mut most) = (Instant::now() + duration(60), (0, 0));
             while Instant::now() < until {
-                thread::park_timeout(Duration::from_millis(500));
+                pass(Duration::from_secs(1));
                 most = (process.memory_kib().max(most.0), process.descriptors().max(most.1));
             }
-            (crowds.map(|crowd| crowd.tally()), most)
+            most
         });
-        let (tallies, (memory, descriptors)) = crowds;
+        let tallies = crowds.map(|crowd| crowd.tally());
         println!("\n{load:?} silent, slow heads, slow bodies, slow readers");
         println!("alone:  {alone}");
+        println!("while they come: {arriving}");
         println!("beside: {times}");
         println!("memory: {before} KiB before, {memory} KiB at most; descriptors: {descriptors} at most");
         println!("CPU of the server: {:?}", process.cpu() - cpu);
@@ -315,7 +328,7 @@ fn figures_of_single_attacks() {
     let mut waiting: Vec<Client> = (0..100).map(|_| server.connect()).collect();
     waiting.iter_mut().for_each(|client| client.send(get("/a.txt", "")));
     let (cpu, asked) = (process.cpu(), Instant::now());
-    thread::park_timeout(Duration::from_secs(10));
+    pass(Duration::from_secs(10));
     let share = (process.cpu() - cpu).as_secs_f64() / asked.elapsed().as_secs_f64();
     let released = Instant::now();
     process.limit_descriptors(limit);

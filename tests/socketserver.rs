@@ -925,7 +925,16 @@ fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
                 let (address, stop_now) = (server.address, Arc::clone(&stop_now));
                 thread::spawn(move || {
                     let mut answered = 0;
-                    while let Ok(mut stream) = TcpStream::connect(address) {
+                    loop {
+                        // Who begins to connect during a stop gets no answer at all.
+                        let is_stopping = stop_now.load(Ordering::SeqCst);
+                        let connected = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+                        let Ok(mut stream) = connected else {
+                            if is_stopping {
+                                break;
+                            }
+                            continue;
+                        };
                         stream.set_read_timeout(Some(PATIENCE)).unwrap();
                         let mut answer = [0; 1];
                         while stream.write_all(b".").is_ok() && stream.read_exact(&mut answer).is_ok() {
