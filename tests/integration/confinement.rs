@@ -146,7 +146,7 @@ fn what_lies_outside_makes_no_difference() {
         fs::create_dir(site.join("root").join(name)).unwrap();
         site.link(&format!("root/{name}/index.html"), target);
     }
-    let server = Salver::run(salver(site.path()).args(["--port", "0", "--workers", "1", "root"]));
+    let server = Salver::run(salver(site.path()).args(["--port", "0", "--workers", "1", "-v", "root"]));
     let mut client = server.connect();
     let mut ask = |number: u8| {
         let mut answers = String::new();
