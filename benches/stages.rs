@@ -1,7 +1,7 @@
 //! What each stage of a request costs, without sockets: `cargo bench --bench stages`.
 //!
 //! Most stages are private. They are reached through `stages` modules of their layers, hidden and only there with the
-//! feature `bench`, which no build of the library or the program has: only this package as its own dev-dependency.
+//! feature `stages`, which no build of the library or the program has: only this package as its own dev-dependency.
 #![allow(clippy::unwrap_used, reason = "a stage that refuses what is measured is a mistake here")]
 #![allow(missing_docs, reason = "nobody depends on a benchmark")]
 
@@ -70,16 +70,16 @@ fn content_type(path: &str) -> usize {
 
 #[bench(args = ["small", "browser"])]
 fn evaluate_conditions(bencher: Bencher<'_, '_>, name: &str) {
-    let state = files::stages::State::new(ETAG, MODIFIED);
+    let state = files::stages::State::new(Some(ETAG), Some(MODIFIED));
     stages::read(head(name), |request| {
-        bencher.bench(|| state.is_not_modified(black_box(request.fields)));
+        bencher.bench(|| state.evaluate(black_box(request.fields), SystemTime::now));
     })
     .unwrap();
 }
 
 #[bench(args = ["bytes=0-99", "bytes=-500", "bytes=0-0,100-199,500-599,1000-", "lines=1-2"])]
 fn select_range(field: &str) -> Option<usize> {
-    files::stages::parts(black_box(field.as_bytes()), 100_000, 16)
+    files::stages::select(black_box(field.as_bytes()), 100_000, 16).map(|parts| parts.len())
 }
 
 #[bench(args = ["Fri, 06 Dec 2024 00:00:00 GMT", "Friday, 06-Dec-24 00:00:00 GMT", "Fri Dec  6 00:00:00 2024"])]

@@ -5,12 +5,16 @@ mod support;
 
 mod integration {
     mod command_line;
+    mod confinement;
+    mod faults;
     mod files;
     mod http;
+    mod leaks;
     mod limits;
     mod load;
     mod log;
     mod preconditions;
+    mod process;
     mod ranges;
     mod stopping;
     mod transfers;

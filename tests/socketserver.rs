@@ -276,6 +276,86 @@ fn a_panic_costs_one_connection() {
     assert_eq!(ask(&mut bystander, b"2"), b"2");
 }
 
+/// What a handler panics with, and its session, may panic once more when they are dropped.
+#[test]
+fn panics_of_panics_cost_one_connection_too() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !thread::panicking() {
+                panic!("asked for, when dropped");
+            }
+        }
+    }
+
+    struct Mined;
+
+    impl Handler for Mined {
+        type Session = Option<Bomb>;
+
+        fn setup(&self, _connection: &Conn<'_>) -> Option<Bomb> {
+            None
+        }
+
+        fn handle(&self, session: &mut Option<Bomb>, stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
+            let mut bytes = [0; 1];
+            match stream.try_read(&mut bytes).map(|_| bytes[0]) {
+                Ok(b'p') => std::panic::panic_any(Bomb),
+                Ok(b's') => *session = Some(Bomb),
+                Ok(b'e') => return Err(io::Error::other(Failing(Bomb))),
+                Ok(b'b') => {
+                    *session = Some(Bomb);
+                    std::panic::panic_any(Bomb);
+                }
+                Ok(_) => return echo_byte(stream, bytes),
+                Err(_) => return Ok(Next::Wait(Interest::Read, far())),
+            }
+            Ok(Next::Close)
+        }
+
+        fn finish(&self, session: Option<Bomb>, _end: End) {
+            if session.is_some() {
+                std::panic::panic_any(Bomb);
+            }
+        }
+    }
+
+    struct Failing(Bomb);
+
+    impl std::fmt::Debug for Failing {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("failing")
+        }
+    }
+
+    impl std::fmt::Display for Failing {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let Self(Bomb) = self;
+            f.write_str("failing")
+        }
+    }
+
+    impl std::error::Error for Failing {}
+
+    fn echo_byte(stream: &mut Stream, bytes: [u8; 1]) -> io::Result<Next> {
+        stream.try_write(&bytes)?;
+        Ok(Next::Close)
+    }
+
+    // A place that is lost would be missed: there is one, and one worker.
+    let mut options = Options::default();
+    (options.workers, options.workers_max, options.connections_max, options.shards) = (1, 1, 1, 1);
+    let server = Running::with(Mined, options);
+    for bytes in [b"p", b"s", b"e", b"b", b"p", b"s"] {
+        let mut client = server.connect();
+        client.write_all(bytes).unwrap();
+        expect_end(&mut client);
+        let mut other = server.connect();
+        assert_eq!(ask(&mut other, b"1"), b"1", "after {}", bytes.escape_ascii());
+    }
+}
+
 #[test]
 fn every_end_has_its_reason() {
     let (handler, ends) = Each::new(|stream, wake, _| {
@@ -845,7 +925,16 @@ fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
                 let (address, stop_now) = (server.address, Arc::clone(&stop_now));
                 thread::spawn(move || {
                     let mut answered = 0;
-                    while let Ok(mut stream) = TcpStream::connect(address) {
+                    loop {
+                        // Who begins to connect during a stop gets no answer at all.
+                        let is_stopping = stop_now.load(Ordering::SeqCst);
+                        let connected = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+                        let Ok(mut stream) = connected else {
+                            if is_stopping {
+                                break;
+                            }
+                            continue;
+                        };
                         stream.set_read_timeout(Some(PATIENCE)).unwrap();
                         let mut answer = [0; 1];
                         while stream.write_all(b".").is_ok() && stream.read_exact(&mut answer).is_ok() {

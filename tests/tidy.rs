@@ -126,10 +126,10 @@ fn nothing_is_left_over() {
 /// Every path in backquotes that ARCHITECTURE.md and README.md name is there.
 #[test]
 fn documents_name_what_exists() {
-    for document in ["ARCHITECTURE.md", "README.md", "CHANGELOG.md"] {
+    for document in ["ARCHITECTURE.md", "README.md", "CHANGELOG.md", "SECURITY.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         for name in text.split('`').skip(1).step_by(2) {
-            let is_path = ["src/", "tests/", "benches/", "examples/", "public/", ".ci/"]
+            let is_path = ["src/", "tests/", "benches/", "examples/", "public/", "fuzz/", ".ci/"]
                 .iter()
                 .any(|start| name.starts_with(start));
             if is_path && !name.contains(char::is_whitespace) {

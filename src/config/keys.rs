@@ -15,6 +15,7 @@ const GIB: u64 = 1 << 30;
 pub(super) static KEYS: &[Key] = &[
     key("root", |config| &mut config.files.root),
     key("index", |config| &mut config.files.index),
+    key("symlinks", |config| &mut config.files.symlinks),
     key("bind", |config| &mut config.bind),
     number("port", 0..=65_535, |config| &mut config.port),
     key("quiet", |config| &mut config.quiet),

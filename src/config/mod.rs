@@ -122,6 +122,7 @@ pub fn load(
     fit_workers(&mut config, written.get("workers"))?;
     note_connections(&mut config);
     check_root(&config.files.root, written.get("root"))?;
+    config.notes.iter_mut().for_each(|note| *note = one_line(note));
     config.port_asked = written.contains_key("port");
     config.sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
     Ok(config)
@@ -184,7 +185,10 @@ fn fit_workers(config: &mut Config, written: Option<&Setting<'_>>) -> Result<(),
 fn note_connections(config: &mut Config) {
     let (asked, allowed) = (config.server.connections_max, socketserver::connections_allowed());
     if asked > allowed {
-        let note = format!("connections_max = {asked}, but the descriptor limit (ulimit -n) is enough for {allowed}");
+        let note = format!(
+            "connections_max = {asked}, but the descriptor limit (ulimit -n) leaves room for {allowed} beside files; \
+             raise the limit, or lower connections_max"
+        );
         config.notes.push(note);
     }
 }

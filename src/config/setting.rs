@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+use super::Error;
 use super::keys::{Key, nearest};
 use super::value::Value;
-use super::{Error, one_line};
 use crate::cli::Args;
 
 /// One value that somebody wrote for one key.
@@ -109,7 +109,7 @@ fn is_injected(name: &str, value: &OsString) -> bool {
 fn unknown_variable(name: &str) -> String {
     let key = name.trim_start_matches("SALVER_").to_lowercase();
     let suggestion = nearest(&key).map(|key| format!("; did you mean {}?", key.variable())).unwrap_or_default();
-    one_line(&format!("{name} is no setting and is ignored{suggestion}"))
+    format!("{name} is no setting and is ignored{suggestion}")
 }
 
 /// Flags that may be repeated become one list, separated by commas as in a variable.

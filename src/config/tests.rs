@@ -257,6 +257,14 @@ fn variables_of_a_kubernetes_service_are_not_ours() {
     check(&[], &names, "", "port = 8000 # default");
 }
 
+/// Found by fuzzing: the list above took names as they were.
+#[test]
+fn a_note_is_one_line_whatever_variables_are_called() {
+    let note = "note: ignored, as Kubernetes sets them for a service named salver: SALVER_SERVICE_A  B";
+    check(&[], &[("SALVER_SERVICE_A\n\u{1b}B", "x")], "", note);
+    check_variable("SALVER_A\nB", "x", "note: SALVER_A B is no setting and is ignored");
+}
+
 #[test]
 fn an_empty_variable_is_not_set() {
     check_variable("SALVER_PORT", "", "port = 8000 # default");
@@ -370,7 +378,8 @@ fn more_connections_than_descriptors_are_noted() {
     let mut config = defaults(Path::new("/"));
     config.server.connections_max = allowed + 1;
     note_connections(&mut config);
-    assert_eq!(config.notes.len(), 1);
+    let [note] = &config.notes[..] else { panic!("{:?}", config.notes) };
+    assert!(note.starts_with(&format!("connections_max = {}, but the descriptor limit", allowed + 1)), "{note}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::setting::Setting;
-use crate::files::EtagSource;
+use crate::files::{EtagSource, Symlinks};
 use crate::socketserver::UnixName;
 
 /// No time limit is longer than a day.
@@ -141,18 +141,26 @@ impl Field for PathBuf {
     }
 }
 
-impl Field for EtagSource {
-    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
-        let named = setting.value.text().and_then(|text| Self::NAMES.into_iter().find(|(name, _)| *name == text));
-        (_, *self) =
-            named.ok_or_else(|| format!("expected {}", Self::NAMES.map(|(name, _)| quoted(name)).join(" or ")))?;
-        Ok(())
-    }
+macro_rules! named_fields {
+    ($($choice:ty)*) => {$(
+        impl Field for $choice {
+            fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+                let text = setting.value.text();
+                let named = Self::NAMES.into_iter().find(|(name, _)| Some(*name) == text);
+                (_, *self) = named
+                    .ok_or_else(|| format!("expected {}", Self::NAMES.map(|(name, _)| quoted(name)).join(" or ")))?;
+                Ok(())
+            }
 
-    fn toml(&self) -> String {
-        Self::NAMES.into_iter().find(|(_, source)| source == self).map_or_else(String::new, |(name, _)| quoted(name))
-    }
+            fn toml(&self) -> String {
+                let named = Self::NAMES.into_iter().find(|(_, choice)| choice == self);
+                named.map_or_else(String::new, |(name, _)| quoted(name))
+            }
+        }
+    )*};
 }
+
+named_fields!(EtagSource Symlinks);
 
 /// No mode: what the umask leaves.
 const UMASK: &str = "umask";

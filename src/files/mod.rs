@@ -14,7 +14,7 @@ mod options;
 mod range;
 mod representation;
 mod root;
-#[cfg(feature = "bench")]
+#[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
 mod stamp;
@@ -41,7 +41,7 @@ use self::target::{SafePath, Unsafe};
 use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
 use self::options::ABSENT_BYTES_MAX;
-pub use self::options::{EtagSource, Options};
+pub use self::options::{EtagSource, Options, Symlinks};
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -85,8 +85,10 @@ enum Resource {
 enum Nothing {
     /// No URI of this server.
     Malformed,
-    /// Not there, or not for serving.
+    /// Not there.
     Absent,
+    /// There, but not for serving; the reason is in the log. The client is told the same.
+    Refused,
     /// The system failed; the reason is in the log.
     Failed(StatusCode),
 }
@@ -97,7 +99,7 @@ impl Files {
     pub fn new(options: Options) -> Self {
         let (idle, revalidate) = (options.cache_idle_timeout, Duration::from_millis(options.cache_revalidate_ms));
         Self {
-            root: Root::new(options.root.clone(), options.withheld.clone()),
+            root: Root::new(options.root.clone(), options.withheld.clone(), options.symlinks),
             cache: Cache::new(options.cache_bytes_max, idle, revalidate),
             absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
             not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
@@ -128,7 +130,7 @@ impl Files {
         match nothing {
             Nothing::Malformed => Response::error_page(StatusCode::BAD_REQUEST),
             Nothing::Failed(status) => Response::error_page(status),
-            Nothing::Absent => match self.find(NOT_FOUND_PAGE, begun) {
+            Nothing::Absent | Nothing::Refused => match self.find(NOT_FOUND_PAGE, begun) {
                 Ok(Resource::File(page)) => page.value.as_page(StatusCode::NOT_FOUND),
                 _ => self.not_found.response(),
             },
@@ -160,7 +162,9 @@ impl Files {
 
     /// Keeps that there is nothing, as long as these names mean nothing.
     fn forgo(&self, canonical: &str, evidence: Evidence) -> Nothing {
-        self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
+        if evidence.is_complete {
+            self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
+        }
         Nothing::Absent
     }
 
@@ -189,6 +193,7 @@ impl Files {
                 Ok(Found::Directory) | Err(Nothing::Absent) => {
                     evidence.witnesses.extend(Witness::new(self.root.locate(&path), None));
                 }
+                Err(Nothing::Refused) => evidence.is_complete = false,
                 Err(nothing) => return Err(nothing),
             }
         }
@@ -208,7 +213,7 @@ impl Files {
             Miss::Absent => Nothing::Absent,
             Miss::Refused(reason) => {
                 self.not_served.say(Level::Info, format_args!("{}: not served: {reason}", path.canonical()));
-                Nothing::Absent
+                Nothing::Refused
             }
             Miss::Failed(error) => self.fail(path, &error),
         })
@@ -255,8 +260,9 @@ impl Files {
         let (representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
         evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
         let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
+        let is_complete = evidence.is_complete;
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
-        if stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
+        if is_complete && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
             self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
@@ -270,7 +276,7 @@ impl Files {
             Unsafe::Hidden => "its name begins with a dot",
         };
         self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.escape_ascii()));
-        Nothing::Absent
+        Nothing::Refused
     }
 
     fn fail(&self, path: &SafePath, error: &std::io::Error) -> Nothing {

@@ -11,6 +11,8 @@ pub struct Options {
     pub root: PathBuf,
     /// Names tried, in order, for a request of a directory. Default: `index.html`.
     pub index: Vec<String>,
+    /// Which symbolic links are followed. Default: [`Symlinks::Beneath`].
+    pub symlinks: Symlinks,
     /// Files that are never served, wherever they lie and whatever they are called in the root: the configuration file.
     pub withheld: Vec<PathBuf>,
     /// What entity tags are made from. Default: [`EtagSource::Auto`].
@@ -42,6 +44,7 @@ impl Options {
         Self {
             root: root.into(),
             index: vec!["index.html".to_owned()],
+            symlinks: Symlinks::Beneath,
             withheld: Vec::new(),
             etag: EtagSource::Auto,
             etag_content_bytes_max: 100 << 10,
@@ -53,6 +56,24 @@ impl Options {
             cache_revalidate_ms: 0,
         }
     }
+}
+
+/// Which symbolic links are followed on the way from the root to a file; the root itself may always be one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Those that stay beneath the root all the way. Absolute ones don't, wherever they lead.
+    #[default]
+    Beneath,
+    /// None.
+    Off,
+    /// All, wherever they lead: what is served is then for those to answer for who can make a link.
+    Follow,
+}
+
+impl Symlinks {
+    /// Each by its name in a configuration.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("beneath", Self::Beneath), ("off", Self::Off), ("follow", Self::Follow)];
 }
 
 /// What entity tags are made from. They are strong (RFC 9110 section 8.8.1): where a source can't tell two states of a

@@ -3,6 +3,12 @@
 //! On Linux one openat2(2) with `RESOLVE_BENEATH` does it, and no race can lead it out: a link that points out of the
 //! root, or is absolute, is refused by the kernel. Where there is no openat2 a walk does the same, a segment at a time,
 //! each opened within the directory before it and never through a link that the walk has not read itself.
+//!
+//! What it leads to is looked at before it is opened: to open a FIFO, a socket or a device is to use it. A FIFO's
+//! writer, who waits for a reader, would wake up and find none; a tape would be wound. Whoever exchanges a file for a
+//! FIFO between the look and the opening gets that far, and no further: the opening doesn't wait, and what was opened
+//! is looked at again. //!
+//! With [`Symlinks::Off`] both ways refuse every link; with [`Symlinks::Follow`] neither is taken.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::options::Symlinks;
 use super::target::SafePath;
 
 /// How often a path that was renamed while it was opened is tried again.
@@ -31,6 +38,7 @@ const OPEN: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXE
 pub(super) struct Root {
     path: PathBuf,
     withheld: Vec<PathBuf>,
+    symlinks: Symlinks,
     /// The kernel has no openat2.
     walks: AtomicBool,
 }
@@ -53,8 +61,8 @@ pub(super) enum Miss {
 }
 
 impl Root {
-    pub(super) fn new(path: PathBuf, withheld: Vec<PathBuf>) -> Self {
-        Self { path, withheld, walks: AtomicBool::new(cfg!(salver_portable)) }
+    pub(super) fn new(path: PathBuf, withheld: Vec<PathBuf>, symlinks: Symlinks) -> Self {
+        Self { path, withheld, symlinks, walks: AtomicBool::new(cfg!(salver_portable)) }
     }
 
     /// Where a path lies, for looking whether it has changed; never for opening.
@@ -65,10 +73,11 @@ impl Root {
     /// Opens a regular file, or finds that it is a directory. The root is opened anew each time: it may have been
     /// replaced.
     pub(super) fn open(&self, path: &SafePath) -> Result<Found, Miss> {
+        let (path, miss) = (path.as_path(), |errno| self.miss(errno));
         let root = rustix::fs::open(&self.path, DIRECTORY, Mode::empty()).map_err(miss)?;
-        let opened = self.open_beneath(&root, path.as_path(), OPEN).or_else(|errno| match errno {
+        let opened = self.open_file(&root, path, OPEN).or_else(|errno| match errno {
             // A directory that may be searched but not read can still have an index. To look for "." is to search.
-            Errno::ACCESS => self.open_beneath(&root, &path.as_path().join("."), DIRECTORY).map_err(|_| Errno::ACCESS),
+            Errno::ACCESS => self.open_file(&root, &path.join("."), DIRECTORY).map_err(|_| Errno::ACCESS),
             errno => Err(errno),
         });
         let opened = opened.map_err(miss)?;
@@ -77,7 +86,7 @@ impl Root {
             FileType::Directory => Ok(Found::Directory),
             FileType::RegularFile if self.is_withheld(&stat) => Err(Miss::Refused("it is the configuration in use")),
             FileType::RegularFile => Ok(Found::File(opened.into(), stat)),
-            _ => Err(Miss::Refused("it is neither a file nor a directory")),
+            _ => Err(miss(Errno::NXIO)),
         }
     }
 
@@ -86,17 +95,37 @@ impl Root {
         self.withheld.iter().any(|path| rustix::fs::stat(path).is_ok_and(is_same))
     }
 
-    fn open_beneath(&self, root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn open_file(&self, root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        if self.symlinks == Symlinks::Follow {
+            return open_anywhere(root, path, flags);
+        }
         #[cfg(target_os = "linux")]
         if !self.walks.load(Ordering::Relaxed) {
-            match open_beneath(root, path, flags) {
+            match open_beneath(root, path, flags, self.symlinks) {
                 Err(Errno::NOSYS) => self.walks.store(true, Ordering::Relaxed),
                 // A sandbox that doesn't know the call may say EPERM; a file is refused with EACCES.
                 Err(Errno::PERM) => {}
                 opened => return opened,
             }
         }
-        walk_beneath(root, path, flags)
+        walk_beneath(root, path, flags, self.symlinks)
+    }
+
+    fn miss(&self, errno: Errno) -> Miss {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ => Miss::Absent,
+            Errno::ACCESS | Errno::PERM => Miss::Refused("permission denied"),
+            Errno::XDEV => Miss::Refused(
+                "a link leads out of the root or is absolute; make it relative, or set symlinks = \"follow\"",
+            ),
+            Errno::LOOP if self.symlinks == Symlinks::Off => {
+                Miss::Refused("it is a link or behind one, and symlinks = \"off\"")
+            }
+            Errno::LOOP => Miss::Refused("its links go round in circles"),
+            Errno::NXIO | Errno::NODEV => Miss::Refused("it is neither a file nor a directory"),
+            Errno::AGAIN => Miss::Refused("it is exchanged faster than it can be opened"),
+            errno => Miss::Failed(errno.into()),
+        }
     }
 }
 
@@ -107,27 +136,53 @@ const PATH_ONLY: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const PATH_ONLY: OFlags = OFlags::empty();
 
+/// Wherever links lead.
+fn open_anywhere(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    if is_special(&statat(root, path, AtFlags::empty())?) {
+        return Err(Errno::NXIO);
+    }
+    openat(root, path, flags, Mode::empty())
+}
+
+fn is_special(stat: &Stat) -> bool {
+    !matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Directory)
+}
+
 #[cfg(target_os = "linux")]
-fn open_beneath(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    use rustix::fs::{ResolveFlags, openat2};
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let mut opened = Err(Errno::AGAIN);
+fn open_beneath(root: &OwnedFd, path: &Path, flags: OFlags, symlinks: Symlinks) -> Result<OwnedFd, Errno> {
+    use rustix::fs::{ResolveFlags, fstat, openat2};
+    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    resolve.set(ResolveFlags::NO_SYMLINKS, symlinks == Symlinks::Off);
     for _ in 0..RACES_MAX {
-        opened = openat2(root, path, flags, Mode::empty(), resolve);
+        let looked = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        let opened = looked.and_then(|found| match is_special(&fstat(&found)?) {
+            true => Err(Errno::NXIO),
+            false => openat2(root, path, flags, Mode::empty(), resolve),
+        });
         if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
             return opened;
         }
     }
-    match opened {
-        // Someone renames all the time; the walk needs no luck.
-        Err(Errno::AGAIN | Errno::INTR) => walk_beneath(root, path, flags),
-        opened => opened,
-    }
+    // Someone renames all the time; the walk needs less luck.
+    walk_beneath(root, path, flags, symlinks)
 }
 
-/// Opens a path segment by segment. `above` holds the directories that the walk came through, so that `..` in a link
-/// goes back the way it came, and never above the root.
-fn walk_beneath(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+/// Opens a path segment by segment.
+fn walk_beneath(root: &OwnedFd, path: &Path, flags: OFlags, symlinks: Symlinks) -> Result<OwnedFd, Errno> {
+    let links_max = if symlinks == Symlinks::Off { 0 } else { LINKS_MAX };
+    let mut walked = Err(Errno::AGAIN);
+    for _ in 0..RACES_MAX {
+        walked = walk_once(root, path, flags, links_max);
+        if !matches!(walked, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+    }
+    walked
+}
+
+/// `above` holds the directories that the walk came through, so that `..` in a link goes back the way it came, and
+/// never above the root. `EAGAIN` says that a segment was exchanged between the look at it and its use.
+fn walk_once(root: &OwnedFd, path: &Path, flags: OFlags, links_max: usize) -> Result<OwnedFd, Errno> {
     let mut above: Vec<OwnedFd> = Vec::new();
     let mut segments = pending(path)?;
     let mut links = 0;
@@ -141,21 +196,31 @@ fn walk_beneath(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, E
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
                 links += 1;
-                if links > LINKS_MAX {
+                if links > links_max {
                     return Err(Errno::LOOP);
                 }
-                let target = readlinkat(here, &segment, Vec::new())?;
+                let target = readlinkat(here, &segment, Vec::new()).map_err(raced(&[Errno::INVAL]))?;
                 segments.extend(pending(Path::new(&OsString::from_vec(target.into_bytes())))?);
             }
             FileType::Directory => {
-                above.push(openat(here, &segment, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?);
+                let opened = openat(here, &segment, DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+                above.push(opened.map_err(raced(&[Errno::LOOP, Errno::NOTDIR]))?);
             }
-            _ if segments.is_empty() => return openat(here, &segment, flags | OFlags::NOFOLLOW, Mode::empty()),
+            FileType::RegularFile if segments.is_empty() => {
+                let opened = openat(here, &segment, flags | OFlags::NOFOLLOW, Mode::empty());
+                return opened.map_err(raced(&[Errno::LOOP]));
+            }
+            _ if segments.is_empty() => return Err(Errno::NXIO),
             _ => return Err(Errno::NOTDIR),
         }
     }
     let here = above.last().unwrap_or(root).as_fd();
     openat(here, ".", flags, Mode::empty())
+}
+
+/// These errors say that it is no longer what it was a moment ago.
+fn raced(signs: &[Errno]) -> impl Fn(Errno) -> Errno {
+    move |errno| if signs.contains(&errno) { Errno::AGAIN } else { errno }
 }
 
 /// The segments of a path, the first one last; an absolute path leads out.
@@ -167,17 +232,6 @@ fn pending(path: &Path) -> Result<Vec<OsString>, Errno> {
         Component::RootDir | Component::Prefix(_) => Some(Err(Errno::XDEV)),
     });
     segments.collect()
-}
-
-fn miss(errno: Errno) -> Miss {
-    match errno {
-        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ => Miss::Absent,
-        Errno::ACCESS | Errno::PERM => Miss::Refused("permission denied"),
-        Errno::XDEV => Miss::Refused("a link leads out of the root"),
-        Errno::LOOP => Miss::Refused("its links go round in circles"),
-        Errno::NXIO | Errno::NODEV => Miss::Refused("it is neither a file nor a directory"),
-        errno => Miss::Failed(errno.into()),
-    }
 }
 
 #[cfg(test)]
@@ -211,24 +265,46 @@ mod tests {
         tree
     }
 
+    /// A way to open what lies beneath a root.
+    type Way = fn(&OwnedFd, &Path, OFlags, Symlinks) -> Result<OwnedFd, Errno>;
+
+    /// Both, where there are two.
+    const WAYS: &[(&str, Way)] = &[
+        #[cfg(target_os = "linux")]
+        ("openat2", open_beneath),
+        ("walk", walk_beneath),
+    ];
+
+    fn directory(path: &Path) -> OwnedFd {
+        rustix::fs::open(path, DIRECTORY, Mode::empty()).unwrap()
+    }
+
+    fn read(opened: OwnedFd) -> String {
+        io::read_to_string(File::from(opened)).unwrap()
+    }
+
+    #[track_caller]
+    fn check_way(way: &str, path: &str, opened: Result<OwnedFd, Errno>, expected: Result<&str, &[Errno]>) {
+        match (opened.map(read), expected) {
+            (Ok(content), Ok(expected)) => assert_eq!(content, expected, "{path} by {way}"),
+            (Err(errno), Err(expected)) => assert!(expected.contains(&errno), "{path} by {way}: {errno}"),
+            (opened, _) => panic!("{path} by {way}: {opened:?}"),
+        }
+    }
+
     /// What both ways of opening say, which has to be the same.
     #[track_caller]
-    fn check(path: &str, expected: Result<&str, &[Errno]>) {
+    fn check_links(symlinks: Symlinks, path: &str, expected: Result<&str, &[Errno]>) {
         let tree = tree();
-        let root = rustix::fs::open(tree.path().join("root"), DIRECTORY, Mode::empty()).unwrap();
-        let read = |opened: OwnedFd| io::read_to_string(File::from(opened)).unwrap();
-        let walked = walk_beneath(&root, Path::new(path), OPEN).map(read);
-        #[cfg(target_os = "linux")]
-        let ways = [("openat2", open_beneath(&root, Path::new(path), OPEN).map(read)), ("walk", walked)];
-        #[cfg(not(target_os = "linux"))]
-        let ways = [("walk", walked)];
-        for (way, opened) in ways {
-            match (&opened, expected) {
-                (Ok(content), Ok(expected)) => assert_eq!(content, expected, "{path} by {way}"),
-                (Err(errno), Err(expected)) => assert!(expected.contains(errno), "{path} by {way}: {errno}"),
-                _ => panic!("{path} by {way}: {opened:?}"),
-            }
+        let root = directory(&tree.path().join("root"));
+        for (way, open) in WAYS {
+            check_way(way, path, open(&root, Path::new(path), OPEN, symlinks), expected);
         }
+    }
+
+    #[track_caller]
+    fn check(path: &str, expected: Result<&str, &[Errno]>) {
+        check_links(Symlinks::Beneath, path, expected);
     }
 
     #[test]
@@ -254,12 +330,114 @@ mod tests {
     }
 
     #[test]
+    fn no_link_is_followed_where_that_is_off() {
+        let check = |path, expected| check_links(Symlinks::Off, path, expected);
+        check("file", Ok("file"));
+        check("a/b/deep", Ok("deep"));
+        for path in ["in", "a/up", "to_directory/deep", "out", "absolute", "directory_out/secret", "circle", "dangling"]
+        {
+            check(path, Err(&[Errno::LOOP]));
+        }
+        check("..", Err(&[Errno::XDEV]));
+        check("nowhere", Err(&[Errno::NOENT]));
+    }
+
+    #[test]
+    fn links_lead_anywhere_where_that_is_asked_for() {
+        let tree = tree();
+        let root = directory(&tree.path().join("root"));
+        let check = |path, expected| {
+            check_way("follow", path, open_anywhere(&root, Path::new(path), OPEN), expected);
+        };
+        check("file", Ok("file"));
+        check("to_directory/deep", Ok("deep"));
+        check("out", Ok("secret"));
+        check("chain_out", Ok("secret"));
+        check("directory_out/secret", Ok("secret"));
+        check("circle", Err(&[Errno::LOOP]));
+        check("dangling", Err(&[Errno::NOENT]));
+        symlink("/dev/null", tree.path().join("root/null")).unwrap();
+        check("null", Err(&[Errno::NXIO]));
+    }
+
+    /// A file, and a directory on the way to one, are exchanged with links out of the root, all the time.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_race_leads_nowhere() {
+        let tree = tempfile::tempdir().unwrap();
+        let join = |name: &str| tree.path().join(name);
+        for (folder, content) in [("root/folder/sub", "inside"), ("outside/sub", "outside")] {
+            fs::create_dir_all(join(folder)).unwrap();
+            fs::write(join(folder).join("file"), content).unwrap();
+        }
+        fs::write(join("root/file"), "inside").unwrap();
+        // With `..` in it, so that openat2 notices each renaming anywhere, and says EAGAIN.
+        symlink("folder/sub/../sub/file", join("root/link")).unwrap();
+        symlink("../outside", join("root/other")).unwrap();
+        symlink("../outside/sub/file", join("root/other_file")).unwrap();
+        let root = directory(&join("root"));
+        std::thread::scope(|scope| {
+            let opener = scope.spawn(|| open_in_turn(&root));
+            // Ends whatever becomes of the opener.
+            while !opener.is_finished() {
+                use rustix::fs::{RenameFlags, renameat_with};
+                for (one, other) in [("folder", "other"), ("file", "other_file")] {
+                    renameat_with(&root, one, &root, other, RenameFlags::EXCHANGE).unwrap();
+                }
+            }
+            let opened = opener.join().unwrap();
+            assert!(opened > 1000, "{opened} were opened");
+        });
+    }
+
+    /// How many files were opened; all of them lie inside.
+    #[cfg(target_os = "linux")]
+    fn open_in_turn(root: &OwnedFd) -> usize {
+        let mut opened = 0;
+        for round in 0..30_000 {
+            let (way, open) = WAYS[round % WAYS.len()];
+            let symlinks = if round % 3 == 0 { Symlinks::Off } else { Symlinks::Beneath };
+            for path in ["folder/sub/file", "other/sub/file", "file", "other_file", "link"] {
+                if let Ok(file) = open(root, Path::new(path), OPEN, symlinks) {
+                    opened += 1;
+                    assert_eq!(read(file), "inside", "{path} by {way}");
+                }
+            }
+        }
+        opened
+    }
+
+    /// A writer that waits for a reader would wake up, find none and die of SIGPIPE.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_fifo_is_not_opened_not_even_for_a_moment() {
+        let tree = tree();
+        let path = tree.path().join("root/fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::from(0o644), 0).unwrap();
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || fs::OpenOptions::new().write(true).open(path).map(drop)
+        });
+        let root = directory(&tree.path().join("root"));
+        for _ in 0..1000 {
+            for (way, open) in WAYS {
+                let opened = open(&root, Path::new("fifo"), OPEN, Symlinks::Beneath);
+                check_way(way, "fifo", opened, Err(&[Errno::NXIO]));
+            }
+            check_way("follow", "fifo", open_anywhere(&root, Path::new("fifo"), OPEN), Err(&[Errno::NXIO]));
+        }
+        assert!(!writer.is_finished(), "the writer found a reader");
+        drop(File::open(path).unwrap());
+        writer.join().unwrap().unwrap();
+    }
+
+    #[test]
     fn special_files_are_refused_at_once() {
         let tree = tree();
         let root = tree.path().join("root");
         rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), FileType::Fifo, Mode::from(0o644), 0).unwrap();
         drop(std::os::unix::net::UnixListener::bind(root.join("sock")).unwrap());
-        let root = Root::new(root, Vec::new());
+        let root = Root::new(root, Vec::new(), Symlinks::Beneath);
         for name in ["/fifo", "/sock"] {
             let opened = root.open(&SafePath::parse(name.as_bytes()).unwrap());
             assert!(matches!(opened, Err(Miss::Refused(_))), "{name}: {opened:?}");
@@ -271,7 +449,7 @@ mod tests {
         let tree = tree();
         let root = tree.path().join("root");
         fs::hard_link(root.join("file"), root.join("other_name")).unwrap();
-        let root = Root::new(root.clone(), vec![root.join("file")]);
+        let root = Root::new(root.clone(), vec![root.join("file")], Symlinks::Beneath);
         for name in ["/file", "/in", "/other_name"] {
             let opened = root.open(&SafePath::parse(name.as_bytes()).unwrap());
             assert!(matches!(opened, Err(Miss::Refused(_))), "{name}: {opened:?}");

@@ -46,7 +46,11 @@ impl Stamp {
     }
 }
 
-/// Looks by name whether it still is what it was.
+/// Looks by name whether it still is what it was. It follows any link, so that one stat(2) is enough: a name that has
+/// become a link out of the root, to the very file that it meant before and that has not been touched since, still
+/// agrees. Not if the file itself was moved or linked, which its ctime tells: only a directory above it can be moved
+/// so, by somebody who may write outside of the root, and what goes on being served is what was there when it was
+/// opened.
 #[derive(Debug)]
 pub(super) struct Witness {
     path: CString,
@@ -69,12 +73,15 @@ impl Witness {
 pub(super) struct Evidence {
     pub(super) since: Instant,
     pub(super) witnesses: Vec<Witness>,
+    /// The witnesses see all that decided. A name that is refused has none: what a link out of the root leads to, and
+    /// whether there is anything, must make no difference, not even to what is kept.
+    pub(super) is_complete: bool,
 }
 
 impl Evidence {
     /// The looking begins.
     pub(super) fn begin() -> Self {
-        Self { since: Instant::now(), witnesses: Vec::new() }
+        Self { since: Instant::now(), witnesses: Vec::new(), is_complete: true }
     }
 }
 

@@ -119,6 +119,19 @@ mod tests {
         }
     }
 
+    /// A file system may hold any number as a date.
+    #[test]
+    fn no_date_is_too_far_away() {
+        for at in [i64::MIN, i64::MIN + 1, -292_277_022_400, 253_402_300_800, 292_277_026_596, i64::MAX] {
+            for stamp in [stamp(at, 100), stamp(100, at), stamp(at, at)] {
+                for source in [Auto, Content, Mtime, Off] {
+                    let last_modified = validators(source, Some(1), stamp).last_modified;
+                    assert!(last_modified.is_none_or(|told| told == 100), "{at}: {last_modified:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn another_file_of_the_same_length_and_mtime_has_another_tag() {
         let etag = |source, changed| validators(source, None, stamp(100, changed)).etag;

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::http::{HeaderValue, StatusCode, header};
 use log::{Level, debug};
@@ -103,6 +103,9 @@ enum After {
     /// Nothing, but the peer may still be sending (RFC 9112 section 9.6).
     Linger,
 }
+
+/// How long an idle connection that a stop ends is still read at most: a request may cross the goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What a complete head leads to.
 enum Outcome {
@@ -316,15 +319,16 @@ impl<H: Handler> Turn<'_, H> {
         let idle = self.buffers.inbox.is_empty();
         let until = self.session.due.unwrap_or(end_of(self.limits.idle_timeout, self.now));
         // Asked first: what was sent before a stop is then found by the read.
-        let goodbye = idle && (self.leaves_idle || self.stream.is_stopping());
+        let is_stopping = self.stream.is_stopping();
         match self.buffers.inbox.read_from(self.stream) {
             Ok(0) => Ok(Step::Over(Next::Close)),
             Ok(_) => Ok(Step::Go),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Over(match (goodbye, idle) {
-                (true, _) => Next::Close,
-                (false, true) => Next::Idle(until),
-                (false, false) => Next::Wait(Interest::Read, until),
-            })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(match idle {
+                true if is_stopping => self.end_writing(self.limits.linger_timeout.min(GOODBYE)),
+                true if self.leaves_idle => Step::Over(Next::Close),
+                true => Step::Over(Next::Idle(until)),
+                false => Step::Over(Next::Wait(Interest::Read, until)),
+            }),
             Err(error) => Err(error),
         }
     }
@@ -506,6 +510,10 @@ impl<H: Handler> Turn<'_, H> {
             Err(error) => {
                 let peer = self.stream.peer();
                 self.lines.cut.say(Level::Info, format_args!("{peer}: a response was cut: {error}"));
+                if error.kind() == io::ErrorKind::TimedOut {
+                    // Who reads slowly to hold memory shall not hold the system's either. It may be broken already.
+                    let _ = self.stream.discard_unsent();
+                }
                 self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), true));
                 Err(error)
             }
@@ -521,14 +529,20 @@ impl<H: Handler> Turn<'_, H> {
             }
             After::Stay => Step::Go,
             After::Close => Step::Over(Next::Close),
-            After::Linger if self.stream.shut_down_writing().is_err() => Step::Over(Next::Close),
-            After::Linger => {
-                self.buffers.inbox.clear();
-                let until = end_of(self.limits.linger_timeout, self.now);
-                self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
-                Step::Go
-            }
+            After::Linger => self.end_writing(self.limits.linger_timeout),
         }
+    }
+
+    /// Tells the peer that nothing more comes, and reads on for a while: closed at once, the connection would be reset by
+    /// what the peer sends before it knows.
+    fn end_writing(&mut self, linger: Duration) -> Step {
+        if self.stream.shut_down_writing().is_err() {
+            return Step::Over(Next::Close);
+        }
+        self.buffers.inbox.clear();
+        let until = end_of(linger, self.now);
+        self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
+        Step::Go
     }
 
     /// Reads and throws away, until the peer closes, or time or patience is over.

@@ -121,12 +121,18 @@ fn second_of_day(time: &str) -> Option<i64> {
     Some((part(23)? * 60 + part(59)?) * 60 + part(60)?)
 }
 
-/// The present in the preferred form, made once a second for each thread; none when the clock stands before 1970.
+/// The present in the preferred form; none when the clock stands before 1970.
 pub(super) fn now() -> Option<[u8; DATE_BYTES]> {
+    at(SystemTime::now())
+}
+
+/// A point in time in the preferred form, made once a second for each thread. A clock that was set back or forward
+/// tells another second, so that what was made before doesn't count.
+fn at(time: SystemTime) -> Option<[u8; DATE_BYTES]> {
     thread_local! {
         static LAST: Cell<(u64, [u8; DATE_BYTES])> = const { Cell::new((u64::MAX, [0; DATE_BYTES])) };
     }
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
     let (last, date) = LAST.get();
     if last == seconds {
         return Some(date);
@@ -160,6 +166,22 @@ mod tests {
             assert_eq!(format_date(UNIX_EPOCH + Duration::from_secs(seconds)).as_deref(), expected);
         }
         assert_eq!(format_date(UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_believed_at_once() {
+        for (seconds, expected) in [
+            (784_111_777, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
+            (784_111_777, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
+            (784_111_776, Some("Sun, 06 Nov 1994 08:49:36 GMT")),
+            (YEAR_10000 - 1, Some("Fri, 31 Dec 9999 23:59:59 GMT")),
+            (YEAR_10000, None),
+            (0, Some("Thu, 01 Jan 1970 00:00:00 GMT")),
+        ] {
+            let date = at(UNIX_EPOCH + Duration::from_secs(seconds));
+            assert_eq!(date.as_ref().map(|date| std::str::from_utf8(date).unwrap()), expected);
+        }
+        assert_eq!(at(UNIX_EPOCH - Duration::from_secs(1)), None);
     }
 
     fn parse(date: &str, now: i64) -> Option<i64> {

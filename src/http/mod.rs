@@ -15,7 +15,7 @@ mod limits;
 mod log;
 mod request;
 mod response;
-#[cfg(feature = "bench")]
+#[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
 mod write;

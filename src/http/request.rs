@@ -58,8 +58,9 @@ impl HeadScan {
         while let Some(found) = memchr2(b'\r', b'\n', &bytes[self.searched..]) {
             let at = self.searched + found;
             if bytes[at..] == *b"\r" {
+                // It counts when it is known what it is, so that a read that ends here changes nothing.
                 self.searched = at;
-                self.check_size(bytes, limits)?;
+                self.check_size(&bytes[..at], limits)?;
                 return Ok(None);
             }
             if !bytes[at..].starts_with(b"\r\n") {
@@ -571,6 +572,22 @@ mod tests {
         let section = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nb: {}\r\n\r\n", "c".repeat(bytes - 14));
         assert!(read(section(limits.field_section_bytes_max).as_bytes(), |_| ()).unwrap().is_some());
         check(&section(limits.field_section_bytes_max + 1), 431);
+    }
+
+    /// Found by fuzzing: a read that ended behind a CR made the line a byte longer than one that ended elsewhere.
+    #[test]
+    fn a_line_is_as_long_however_it_is_cut() {
+        let limits = Limits::default();
+        let request_line = format!("GET /{}", "a".repeat(limits.request_line_bytes_max + 2 - 5));
+        let field_line = format!("GET / HTTP/1.1\r\na: {}", "b".repeat(limits.field_section_bytes_max + 2 - 3));
+        for line in [request_line, field_line] {
+            let bytes = format!("{line}\rX");
+            let whole = HeadScan::default().advance(bytes.as_bytes(), &limits);
+            assert_eq!(whole.map_err(|refusal| refusal.status), Err(StatusCode::BAD_REQUEST));
+            let mut scan = HeadScan::default();
+            assert_eq!(scan.advance(&bytes.as_bytes()[..bytes.len() - 1], &limits), Ok(None));
+            assert_eq!(scan.advance(bytes.as_bytes(), &limits), whole);
+        }
     }
 
     proptest! {

@@ -1,9 +1,10 @@
-//! What `benches/stages.rs` runs, which has no way to private modules; no part of the API.
+//! What `benches/stages.rs` and `tests/fuzz` run, which have no way to private modules; no part of the API.
 
 use std::time::Instant;
 
+use super::body::BodyReader;
 use super::limits::Limits;
-use super::request::{HeadScan, NO_FIELDS, Request, Version, parse};
+use super::request::{HeadScan, NO_FIELDS, Refusal, Request, Version, parse, settle_version};
 use super::response::Response;
 use super::write::{Asked, Outgoing};
 use crate::socketserver::{Address, Peer};
@@ -15,9 +16,65 @@ pub fn scan(bytes: &[u8], limits: &Limits) -> Option<usize> {
 
 /// Reads a complete head, for `then`; none when it is refused.
 pub fn read<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
-    let peer = Peer::new(Address::Inet(([127, 0, 0, 1], 50_000).into()), None);
-    let mut slots = NO_FIELDS;
+    let (peer, mut slots) = (peer(), NO_FIELDS);
     parse(head, &mut slots, &peer).ok().map(|head| then(&head.request))
+}
+
+fn peer() -> Peer {
+    Peer::new(Address::Inet(([127, 0, 0, 1], 50_000).into()), None)
+}
+
+/// What bytes are taken for that came as a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The end of it hasn't come.
+    Incomplete,
+    /// It is answered with this status.
+    Refused(u16, &'static str),
+    /// A request, and nothing else.
+    Complete {
+        /// As it was parsed.
+        head: String,
+        /// The bytes of the head.
+        head_bytes: usize,
+        /// The content of the body.
+        content: Vec<u8>,
+        /// The bytes of head and body.
+        bytes: usize,
+    },
+}
+
+/// Receives a request in pieces, as a connection does.
+pub fn receive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) -> Received {
+    let refused = |Refusal { status, reason }| Received::Refused(status.as_u16(), reason);
+    receive_or_refuse(pieces.into_iter(), limits).unwrap_or_else(refused)
+}
+
+fn receive_or_refuse<'p>(mut pieces: impl Iterator<Item = &'p [u8]>, limits: &Limits) -> Result<Received, Refusal> {
+    let (mut scan, mut unread) = (HeadScan::default(), Vec::new());
+    let head_bytes = loop {
+        if let Some(head_bytes) = scan.advance(&unread, limits)? {
+            break head_bytes;
+        }
+        let Some(piece) = pieces.next() else { return Ok(Received::Incomplete) };
+        unread.extend_from_slice(piece);
+    };
+    settle_version(&mut unread[..head_bytes]);
+    let (peer, mut slots) = (peer(), NO_FIELDS);
+    let head = parse(&unread[..head_bytes], &mut slots, &peer)?;
+    let mut reader = BodyReader::new(head.framing, limits.body_discard_bytes_max)?;
+    let mut content = Vec::new();
+    let mut feed = |piece: &[u8]| {
+        let used = reader.feed(piece, |bytes| content.extend_from_slice(bytes))?;
+        Ok::<_, Refusal>((used, reader.is_done()))
+    };
+    let (mut bytes, mut is_done) = feed(&unread[head_bytes..])?;
+    while !is_done {
+        let Some(piece) = pieces.next() else { return Ok(Received::Incomplete) };
+        let fed = feed(piece)?;
+        (bytes, is_done) = (bytes + fed.0, fed.1);
+    }
+    Ok(Received::Complete { head: format!("{head:?}"), head_bytes, content, bytes: head_bytes + bytes })
 }
 
 /// Makes the bytes of a response, as far as they aren't sent from where they are.

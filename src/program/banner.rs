@@ -7,6 +7,8 @@ use log::info;
 use salver::config::Config;
 use salver::socketserver::Listener;
 
+use super::logging::one_line;
+
 /// The text, with its last end of line.
 pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
     let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -16,13 +18,13 @@ pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
             addresses.push(address);
         }
     }
-    let root = config.files.root.display();
+    let root = one_line(&config.files.root.display().to_string());
     let mut urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     let others = listeners.iter().filter_map(|listener| listener.local_address().ok());
     urls.extend(others.filter(|address| address.as_inet().is_none()).map(|address| address.to_string()));
-    let file = config.file.as_ref().map(|file| format!("configured by {}", file.display()));
+    let file = config.file.as_ref().map(|file| one_line(&format!("configured by {}", file.display())));
     if std::io::stdout().is_terminal() {
-        for_person(&root.to_string(), &urls, file.as_deref())
+        for_person(&root, &urls, file.as_deref())
     } else {
         file.iter().for_each(|file| info!("{file}"));
         format!("salver: serving {root} at {}\n", urls.join(", "))

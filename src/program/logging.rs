@@ -32,11 +32,21 @@ pub(super) fn start(config: &Config) -> io::Result<()> {
         .write_style(if is_coloured { WriteStyle::Always } else { WriteStyle::Never })
         .format(|line, record| {
             let (level, style) = (record.level(), line.default_level_style(record.level()));
-            writeln!(line, "{:.3} {style}{level}{style:#} {}", Timestamp::now(), record.args())
+            let text = one_line(&record.args().to_string());
+            writeln!(line, "{:.3} {style}{level}{style:#} {text}", Timestamp::now())
         })
         .build();
     log::set_max_level(rest.filter());
     log::set_boxed_logger(Box::new(Lines { rest, writer })).map_err(io::Error::other)
+}
+
+/// A name may hold what would begin another line, or tell a terminal to do something.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line
 }
 
 /// Writes out what waits; before the program ends.

@@ -16,10 +16,10 @@ use std::io::Write as _;
 use std::{env, fmt, io};
 
 use log::{info, warn};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use salver::cli::Args;
 use salver::config::{self, Config};
-use salver::files::Files;
+use salver::files::{Files, Symlinks};
 use salver::http::Service;
 use salver::socketserver::{Server, descriptors_reserved};
 
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let current_dir = env::current_dir().map_err(|error| Failure::System("the current directory", error))?;
     let config = config::load(args, env::vars_os(), &current_dir).map_err(Failure::Configuration)?;
     if args.check_config {
-        return print(&config::describe(&config));
+        return print(&config::describe(&config)).map_err(|error| Failure::System("standard output", error));
     }
     logging::start(&config).map_err(|error| Failure::System("starting the log", error))?;
     let result = serve(config);
@@ -69,6 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn serve(config: Config) -> Result<(), Failure> {
     config.notes.iter().for_each(|note| warn!("{note}"));
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
+    risks(&config).for_each(|risk| warn!("{risk}"));
     let text = banner::text(&config, &listeners);
     let mut files = config.files;
     files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
@@ -76,11 +77,24 @@ fn serve(config: Config) -> Result<(), Failure> {
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;
-    print(&text)?;
-    info!("{workers} workers, up to {connections} connections");
+    if let Err(error) = print(&text) {
+        warn!("standard output: {error}");
+    }
+    let descriptors = getrlimit(Resource::Nofile).current.map_or("any number of".to_owned(), |limit| limit.to_string());
+    info!("{workers} workers, up to {connections} connections, {descriptors} descriptors");
     server.serve_forever().map_err(|error| Failure::System("starting threads", error))?;
     info!("stopped");
     Ok(())
+}
+
+/// What is at the user's own risk.
+fn risks(config: &Config) -> impl Iterator<Item = &'static str> {
+    let follows = config.files.symlinks == Symlinks::Follow;
+    let risks = [
+        (geteuid().is_root(), "running as root: use an account that may read the site and no more; see SECURITY.md"),
+        (follows, "symlinks = \"follow\": links are followed wherever they lead, out of the root too"),
+    ];
+    risks.into_iter().filter_map(|(applies, risk)| applies.then_some(risk))
 }
 
 /// Idle connections are cheap here, so the only limit that makes sense is the highest there is.
@@ -90,11 +104,11 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// A closed standard output is no reason not to serve.
-fn print(text: &str) -> Result<(), Failure> {
+/// Where standard output is closed nobody wants to know.
+fn print(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System("standard output", error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
     }
 }

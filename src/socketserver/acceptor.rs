@@ -1,10 +1,10 @@
 //! The acceptor: a thread per listener that waits in poll(2), takes every connection that is ready, and queues it. No
 //! error ends it.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{io, iter};
 
 use log::{error, warn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +18,9 @@ use super::stop::Stop;
 
 /// How long it stands back when the system has run out of something.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long who was about to connect when the server was told to stop has for its first bytes.
+const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// At most one line in the log of each kind in this time, for each acceptor.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -59,7 +62,7 @@ impl<H: Handler> Shards<H> {
 }
 
 /// Accepts until the server stops; then has the shards serve what the backlog holds, and closes the listener.
-pub(super) fn accept_forever<H: Handler>(listener: Listener, mut shards: Shards<H>, stop: &Arc<Stop>) {
+pub(super) fn accept_forever<H: Handler>(mut listener: Listener, mut shards: Shards<H>, stop: &Arc<Stop>) {
     let mut complaints = Complaints::default();
     while !stop.is_requested() {
         wait(&[listener.as_fd(), stop.as_fd()], None);
@@ -70,7 +73,7 @@ pub(super) fn accept_forever<H: Handler>(listener: Listener, mut shards: Shards<
                 complaints.full.say(|| {
                     warn!("connections_max is reached: idle connections give way to new ones, or these wait");
                 });
-                wait_for_vacancy(&mut shards, stop);
+                wait_for_vacancy(&mut shards, Some(stop), Duration::from_secs(1));
             }
             Rest::Refused(error) => {
                 complaints.system.say(|| error!("a connection can't be accepted: {error}"));
@@ -78,7 +81,22 @@ pub(super) fn accept_forever<H: Handler>(listener: Listener, mut shards: Shards<
             }
         }
     }
-    accept_all(&listener, &mut shards, stop, &mut complaints);
+    accept_last(&mut listener, &mut shards, stop, &mut complaints);
+}
+
+/// Takes what the backlog holds, and what is on its way there.
+fn accept_last<H: Handler>(listener: &Listener, shards: &mut Shards<H>, stop: &Arc<Stop>, complaints: &mut Complaints) {
+    let until = Instant::now() + LAST_CALL;
+    let no_others_come = listener.ignore_newcomers();
+    loop {
+        let rest = accept_all(listener, shards, stop, complaints);
+        let time_left = until.saturating_duration_since(Instant::now());
+        match rest {
+            Rest::Empty if no_others_come && wait(&[listener.as_fd()], Some(time_left)) => {}
+            Rest::Full if !time_left.is_zero() => wait_for_vacancy(shards, None, time_left),
+            _ => return,
+        }
+    }
 }
 
 /// Takes every connection that is ready, each after a slot for it.
@@ -134,9 +152,9 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| passed_on.contains(&errno))
 }
 
-/// Waits for a slot, and has idle connections give way. The wish is said before the last look, so that a slot given back
+/// Waits for a slot, or a stop, and has idle connections give way. The wish is said before the last look, so that a slot given back
 /// in between is not missed.
-fn wait_for_vacancy<H: Handler>(shards: &mut Shards<H>, stop: &Stop) {
+fn wait_for_vacancy<H: Handler>(shards: &mut Shards<H>, stop: Option<&Stop>, timeout: Duration) {
     let Some(vacancy) = shards.pools.first().map(|pool| Arc::clone(&pool.vacancy)) else { return };
     let alarm = vacancy.want();
     match shards.reserve() {
@@ -147,7 +165,8 @@ fn wait_for_vacancy<H: Handler>(shards: &mut Shards<H>, stop: &Stop) {
                 // One that became idle in between has not heard of it.
                 shards.make_room();
             }
-            wait(&[alarm.as_fd(), stop.as_fd()], Some(Duration::from_secs(1)));
+            let sources: Vec<_> = iter::once(alarm.as_fd()).chain(stop.map(AsFd::as_fd)).collect();
+            wait(&sources, Some(timeout));
             // A place may have been given back before that was said.
             vacancy.want_from_anyone(false);
         }

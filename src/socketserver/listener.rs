@@ -22,7 +22,9 @@ use super::stream::Stream;
 pub struct Listener {
     socket: Accepting,
     /// What to remove when it closes.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
+    /// Others hold the socket too.
+    is_shared: bool,
 }
 
 /// The transports.
@@ -57,7 +59,7 @@ impl Listener {
         if options.defer_accept {
             defer_accept(&socket);
         }
-        Ok(Self { socket: Accepting::Tcp(socket.into()), _file: None })
+        Ok(Self { socket: Accepting::Tcp(socket.into()), file: None, is_shared: false })
     }
 
     /// Listens on a UNIX socket. A socket file that a server left behind is replaced; that of a server that still listens is
@@ -82,7 +84,7 @@ impl Listener {
         let file = file.map(|path| SocketFile::new(path, options.unix_mode)).transpose()?;
         // Only now, when its mode is right, anybody gets in.
         socket.listen(options.backlog)?;
-        Ok(Self { socket: Accepting::Unix(socket.into()), _file: file })
+        Ok(Self { socket: Accepting::Unix(socket.into()), file, is_shared: false })
     }
 
     /// Takes over a listening socket that another process opened: a service manager, or one that hands over to its
@@ -106,7 +108,7 @@ impl Listener {
             AddressFamily::UNIX => Accepting::Unix(descriptor.into()),
             _ => return Err(wrong("a socket of an unknown family")),
         };
-        Ok(Self { socket, _file: None })
+        Ok(Self { socket, file: None, is_shared: true })
     }
 
     /// Where it listens.
@@ -115,6 +117,18 @@ impl Listener {
     /// What the system says of a socket that is no longer there.
     pub fn local_address(&self) -> io::Result<Address> {
         Ok(Address::of(Some(getsockname(self)?)))
+    }
+
+    /// Ignores who begins to connect from now on, and still takes who has begun: nobody ends in the backlog that is
+    /// thrown away with the socket. False where the system can't.
+    pub(super) fn ignore_newcomers(&mut self) -> bool {
+        match &self.socket {
+            // They may be another's.
+            _ if self.is_shared => false,
+            Accepting::Tcp(socket) => ignore_newcomers(socket),
+            // A socket whose file is gone can't be found.
+            Accepting::Unix(_) => self.file.take().is_some(),
+        }
     }
 
     /// Takes the next connection, if one is ready.
@@ -212,6 +226,30 @@ fn defer_accept(socket: &Socket) {
 
 #[cfg(not(target_os = "linux"))]
 fn defer_accept(_socket: &Socket) {}
+
+/// A filter on the segments that the listening socket gets: not those with SYN. Who has sent one tries again, and is
+/// refused when the socket is gone.
+#[cfg(target_os = "linux")]
+fn ignore_newcomers(listener: &TcpListener) -> bool {
+    use nix::libc::{BPF_ABS, BPF_B, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET};
+    use socket2::SockFilter;
+    const FLAGS_OFFSET: u32 = 13;
+    const SYN: u32 = 0x02;
+    let code = |parts: &[u32]| parts.iter().fold(0, |code, part| code | *part as u16);
+    let program = [
+        SockFilter::new(code(&[BPF_LD, BPF_B, BPF_ABS]), 0, 0, FLAGS_OFFSET),
+        SockFilter::new(code(&[BPF_JMP, BPF_JSET, BPF_K]), 0, 1, SYN),
+        SockFilter::new(code(&[BPF_RET, BPF_K]), 0, 0, 0),
+        SockFilter::new(code(&[BPF_RET, BPF_K]), 0, 0, u32::MAX),
+    ];
+    let attached = socket2::SockRef::from(listener).attach_filter(&program);
+    attached.inspect_err(|error| log::debug!("SO_ATTACH_FILTER: {error}")).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ignore_newcomers(_listener: &TcpListener) -> bool {
+    false
+}
 
 /// One system call: the new socket doesn't block and isn't inherited by other programs.
 #[cfg(target_os = "linux")]

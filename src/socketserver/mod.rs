@@ -21,6 +21,9 @@ mod parking;
 mod poller;
 mod pool;
 mod server;
+#[cfg(feature = "stages")]
+#[doc(hidden)]
+pub mod stages;
 mod stop;
 mod stream;
 mod throttle;

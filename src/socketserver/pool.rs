@@ -33,6 +33,9 @@ use super::stop::Stop;
 /// How often deadlines are scanned.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// And while the server stops, which shall not take longer than it must.
+const SCAN_INTERVAL_STOPPING: Duration = Duration::from_millis(50);
+
 /// A worker that always finds a job looks for events after so many.
 const TURNS_BETWEEN_LOOKS: u32 = 16;
 
@@ -175,6 +178,7 @@ impl<H: Handler> Pool<H> {
 
     /// Tells the connections of a stop.
     pub(super) fn say_stop(&self) {
+        self.scan_due.store(0, Ordering::Relaxed);
         self.lot.stop(|id| self.queue(id));
     }
 
@@ -251,24 +255,24 @@ impl<H: Handler> Pool<H> {
     /// Gives a connection its turn, and parks, queues or ends it as its handler says.
     fn serve(self: &Arc<Self>, id: SlotId) {
         let Some((mut connection, wake, tenancy)) = self.lot.take(id) else { return };
-        let turn = catch_unwind(AssertUnwindSafe(|| self.turn(id, &mut connection, wake, tenancy)));
+        let turn = unless_panicked(|| self.turn(id, &mut connection, wake, tenancy));
         match turn {
-            Ok(Ok(Next::Wait(interest, deadline))) => {
+            Some(Ok(Next::Wait(interest, deadline))) => {
                 self.park(id, connection, Wait { interest, deadline, idle: false });
             }
-            Ok(Ok(Next::Idle(deadline))) => {
+            Some(Ok(Next::Idle(deadline))) => {
                 self.park(id, connection, Wait { interest: Interest::Read, deadline, idle: true });
                 if self.vacancy.is_wanted_from_anyone() && self.lot.hurry(id) {
                     self.queue_behind(id);
                 }
             }
-            Ok(Ok(Next::Again)) => {
+            Some(Ok(Next::Again)) => {
                 self.lot.requeue(id, connection);
                 self.queue_behind(id);
             }
-            Ok(Ok(Next::Close)) => self.end(id, connection, End::Closed),
-            Ok(Err(error)) => self.end(id, connection, End::Failed(error)),
-            Err(_) => {
+            Some(Ok(Next::Close)) => self.end(id, connection, End::Closed),
+            Some(Err(error)) => self.end(id, connection, End::Failed(error)),
+            None => {
                 log::error!("{}: a handler panicked; the connection is closed", connection.stream.peer());
                 self.end(id, connection, End::Panicked);
             }
@@ -319,11 +323,10 @@ impl<H: Handler> Pool<H> {
 
     /// Closes a connection, after its handler has said goodbye to the session.
     fn end(&self, id: SlotId, mut connection: Box<Connection<H::Session>>, end: End) {
-        if let Some(session) = connection.session.take() {
-            let finished = catch_unwind(AssertUnwindSafe(|| self.handler.finish(session, end)));
-            if finished.is_err() {
-                log::error!("{}: a handler panicked in finish", connection.stream.peer());
-            }
+        if let Some(session) = connection.session.take()
+            && unless_panicked(|| self.handler.finish(session, end)).is_none()
+        {
+            log::error!("{}: a handler panicked in finish", connection.stream.peer());
         }
         if !connection.is_refused {
             self.clients.leave(connection.stream.peer());
@@ -386,7 +389,8 @@ impl<H: Handler> Pool<H> {
     /// Whether deadlines have to be scanned now, and by whom: it is true for one worker each time.
     fn is_scan_due(&self, now: Instant) -> bool {
         let (due, now) = (self.scan_due.load(Ordering::Relaxed), self.milliseconds(now));
-        let next = now + SCAN_INTERVAL.as_millis() as u64;
+        let interval = if self.stop.is_requested() { SCAN_INTERVAL_STOPPING } else { SCAN_INTERVAL };
+        let next = now + interval.as_millis() as u64;
         now >= due && self.scan_due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -399,7 +403,7 @@ impl<H: Handler> Pool<H> {
         if !self.tidies || self.tidying.swap(true, Ordering::SeqCst) {
             return;
         }
-        if catch_unwind(AssertUnwindSafe(|| self.handler.service_actions())).is_err() {
+        if unless_panicked(|| self.handler.service_actions()).is_none() {
             log::error!("a handler panicked in service_actions");
         }
         self.tidying.store(false, Ordering::SeqCst);
@@ -418,10 +422,25 @@ fn start_worker<H: Handler>(pool: &Weak<Pool<H>>, spare: bool) -> io::Result<()>
     let Some(pool) = pool.upgrade() else { return Err(io::Error::other("the pool is gone")) };
     let name = if spare { "spare" } else { "worker" };
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        pool.work(spare);
+        while unless_panicked(|| pool.work(spare)).is_none() {
+            log::error!("a worker panicked outside of its handler; it begins anew");
+        }
         pool.say_gone();
     })?;
     Ok(())
+}
+
+/// What this gives; nothing when it panicked. What it panicked with may panic once more when it is dropped, and is then
+/// left where it is.
+fn unless_panicked<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let payload = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => return Some(value),
+        Err(payload) => payload,
+    };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
+    None
 }
 
 /// The one queue, and who waits for it to fill.
@@ -533,6 +552,18 @@ mod tests {
         pool.stop.request();
         pool.wind_down(Instant::now());
         assert_eq!(pool.crew.workers(), 0);
+    }
+
+    #[test]
+    fn a_worker_that_panics_by_itself_works_on() {
+        let pool = pool(|_| {});
+        pool.start(1).unwrap();
+        // No lot has a slot of this number.
+        (0..3).for_each(|_| pool.queue(SlotId::MAX));
+        wait_until(|| pool.queue.is_empty());
+        pool.stop.request();
+        pool.wind_down(Instant::now());
+        assert_eq!(pool.crew.workers(), 0, "it has seen the word to leave");
     }
 
     #[test]

@@ -191,6 +191,19 @@ impl Stream {
         }
     }
 
+    /// Has the close throw away what the peer hasn't taken, and tell it so with a reset. Without this the system keeps
+    /// it, and goes on offering it, for minutes after the close.
+    ///
+    /// # Errors
+    /// When the connection is already broken.
+    pub fn discard_unsent(&mut self) -> io::Result<()> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)),
+            // What is unread goes with the peer's end alone.
+            Socket::Unix(_) => Ok(()),
+        }
+    }
+
     /// The instant until which the blocking calls wait; past it they fail with [`io::ErrorKind::TimedOut`]. Without
     /// one, each of them waits 65 s at most.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {

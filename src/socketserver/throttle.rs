@@ -14,6 +14,7 @@ const LINES_MAX: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Keeps lines of one kind from filling the log: of each 10 s the first 20 are written, and then how many more there were.
+/// Who has the log tell more than usual (debug) gets them all.
 #[derive(Debug, Default)]
 pub struct Throttle {
     counts: Mutex<Counts>,
@@ -32,7 +33,9 @@ impl Throttle {
         if !log_enabled!(level) {
             return;
         }
-        if let Some(left_out) = lock(&self.counts).count(Instant::now()) {
+        if log_enabled!(Level::Debug) {
+            log!(level, "{line}");
+        } else if let Some(left_out) = lock(&self.counts).count(Instant::now()) {
             tell(left_out);
             log!(level, "{line}");
         }

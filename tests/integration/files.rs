@@ -535,12 +535,14 @@ type Change<'a> = (&'a str, &'a str, &'a dyn Fn(), u16, &'a str);
 
 #[test]
 fn what_is_kept_ready_is_never_stale() {
-    let site = Site::new();
+    let (site, outside) = (Site::new(), Site::new());
     let write = |name: &str, content: &str| site.write(name, content);
     let rename = |from: &str, to: &str| fs::rename(site.join(from), site.join(to)).unwrap();
     let remove = |name: &str| fs::remove_file(site.join(name)).unwrap();
     for name in
         ["edited", "same_size", "same_size_and_time", "replaced", "twin", "deleted", "to_directory", "to_link", "moved"]
+            .into_iter()
+            .chain(["moved_out", "linked_out"])
     {
         write(name, "old");
         site.set_modified(name, NOVEMBER_1994);
@@ -610,6 +612,28 @@ fn what_is_kept_ready_is_never_stale() {
             &|| {
                 remove("to_link");
                 site.link("to_link", "/etc/passwd");
+            },
+            404,
+            "old",
+        ),
+        // To a stat they are the same files as before; that they lie outside now shows in their ctime.
+        (
+            "/moved_out",
+            "old",
+            &|| {
+                fs::rename(site.join("moved_out"), outside.join("moved_out")).unwrap();
+                site.link("moved_out", outside.join("moved_out").to_str().unwrap());
+            },
+            404,
+            "old",
+        ),
+        (
+            "/linked_out",
+            "old",
+            &|| {
+                fs::hard_link(site.join("linked_out"), outside.join("linked_out")).unwrap();
+                remove("linked_out");
+                site.link("linked_out", outside.join("linked_out").to_str().unwrap());
             },
             404,
             "old",

@@ -1,6 +1,5 @@
 //! What there is enough of for everyone, as long as nobody takes too much: places, memory, lines of the log.
 
-use std::fs;
 use std::time::Instant;
 
 use crate::support::{Client, PATIENCE, Salver, Site, get};
@@ -107,7 +106,7 @@ fn a_connection_takes_no_more_memory_than_is_said() {
     // What workers and cache take is there before.
     worst.iter().for_each(|bytes| server.connect().send(bytes));
     assert_eq!(server.get("/large.bin", "").status, 200);
-    let before = memory(&server);
+    let before = server.process().memory_kib();
     let clients: Vec<Client> = (0..CONNECTIONS)
         .map(|number| {
             let mut client = server.connect();
@@ -119,19 +118,12 @@ fn a_connection_takes_no_more_memory_than_is_said() {
     for _ in 0..100 {
         assert_eq!(server.get("/a.txt", "").status, 200);
     }
-    let grown = memory(&server).saturating_sub(before);
-    let allowed = clients.len() as u64 * BYTES_MAX + (4 << 20);
-    assert!(grown <= allowed, "{grown} bytes for {CONNECTIONS} connections, at most {allowed}");
+    let grown = server.process().memory_kib().saturating_sub(before);
+    let allowed = clients.len() as u64 * BYTES_MAX / 1024 + 4096;
+    assert!(grown <= allowed, "{grown} KiB for {CONNECTIONS} connections, at most {allowed}");
 }
 
 fn field_lines(bytes: usize) -> String {
     let line = format!("X: {}\r\n", "x".repeat(1_000));
     line.repeat(bytes / line.len())
-}
-
-/// Bytes of memory that the program has written to.
-fn memory(server: &Salver) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }

@@ -1,7 +1,8 @@
 //! The access log under load: written off the path of requests, complete after a clean stop, and no reason to wait.
 
 use std::io::Read;
-use std::process::{Child, Stdio};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -31,8 +32,28 @@ fn ask(client: &mut Client, batch: usize, count: usize) {
     (0..count).for_each(|_| assert_eq!(client.reply().status, 200));
 }
 
-/// A server that ends with the test.
-struct Unread(Child);
+/// A server whose log nobody reads for the test. It ends with the test.
+pub(super) struct Unread(pub(super) Child);
+
+impl Unread {
+    /// Starts this command, and waits for the line that tells where it serves.
+    #[track_caller]
+    pub(super) fn start(command: &mut Command) -> (Self, SocketAddr) {
+        let mut server = Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+        let (mut line, mut stdout) = (Vec::new(), server.0.stdout.take().unwrap());
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        let line = String::from_utf8(line).unwrap();
+        (server, line.rsplit_once("http://").unwrap().1.trim().parse().unwrap())
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+}
 
 impl Drop for Unread {
     fn drop(&mut self) {
@@ -46,17 +67,8 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     let site = Site::with(&[("a.txt", "a")]);
     // Nothing but the access log, so that what is dropped is that.
     let mut command = serving(&site);
-    command.env("RUST_LOG", "off,access=info").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut server = Unread(command.spawn().unwrap());
-    let mut line = Vec::new();
-    let mut stdout = server.0.stdout.take().unwrap();
-    while !line.ends_with(b"\n") {
-        let mut byte = [0];
-        stdout.read_exact(&mut byte).unwrap();
-        line.push(byte[0]);
-    }
-    let line = String::from_utf8(line).unwrap();
-    let address = line.rsplit_once("http://").unwrap().1.trim().parse().unwrap();
+    command.env("RUST_LOG", "off,access=info").stderr(Stdio::piped());
+    let (mut server, address) = Unread::start(&mut command);
     // More than a pipe and the memory for waiting lines hold.
     let mut client = Client::connect(address);
     for batch in 0..250 {
@@ -64,7 +76,7 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     }
     drop(client);
     let mut stderr = server.0.stderr.take().unwrap();
-    kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
+    server.signal(Signal::TERM);
     let mut log = String::new();
     stderr.read_to_string(&mut log).unwrap();
     assert_eq!(server.0.wait().unwrap().code(), Some(0));

@@ -14,7 +14,7 @@ const LARGE: usize = 20 << 20;
 const HUGE: u64 = 64 << 20;
 
 /// Bytes that tell their place.
-fn numbered(bytes: usize) -> Vec<u8> {
+pub(super) fn numbered(bytes: usize) -> Vec<u8> {
     let mut content = Vec::with_capacity(bytes + 4);
     for number in 0..=u32::try_from(bytes / 4).unwrap() {
         content.extend_from_slice(&number.wrapping_mul(0x9e37_79b1).to_le_bytes());
@@ -25,7 +25,7 @@ fn numbered(bytes: usize) -> Vec<u8> {
 
 /// A client whose side of the connection holds little.
 #[track_caller]
-fn narrow_client(server: &Salver) -> Client {
+pub(super) fn narrow_client(server: &Salver) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 << 10).unwrap();
     socket.connect_timeout(&server.address.into(), PATIENCE).unwrap();
@@ -34,7 +34,7 @@ fn narrow_client(server: &Salver) -> Client {
 
 /// The head of the answer to a GET, and the length that it promises; the body has not been read.
 #[track_caller]
-fn begin(client: &mut Client, target: &str) -> (Reply, usize) {
+pub(super) fn begin(client: &mut Client, target: &str) -> (Reply, usize) {
     client.send(get(target, ""));
     let reply = client.reply_to("HEAD ");
     let length = reply.field("content-length").unwrap().parse().unwrap();
@@ -42,7 +42,7 @@ fn begin(client: &mut Client, target: &str) -> (Reply, usize) {
 }
 
 #[track_caller]
-fn check_same(found: &[u8], expected: &[u8]) {
+pub(super) fn check_same(found: &[u8], expected: &[u8]) {
     if found != expected {
         let difference = found.iter().zip(expected).position(|(one, other)| one != other);
         panic!("{} bytes for {}; the first that differs: {difference:?}", found.len(), expected.len());

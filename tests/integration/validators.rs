@@ -178,7 +178,7 @@ fn any_date_of_a_file_is_served() {
     let site = Site::new();
     let server = Salver::serve(&site);
     let year_2500 = 16_725_225_600;
-    for at in [0, 1, -1, -2_000_000_000, year_2500, 253_402_300_800] {
+    for at in [0, 1, -1, -2_000_000_000, year_2500, 253_402_300_799, 253_402_300_800, 292_277_026_596] {
         for size in SIZES {
             let content = "x".repeat(size);
             site.write("dated", &content);

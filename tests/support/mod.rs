@@ -2,6 +2,10 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects by panicking")]
 
+pub mod crowd;
+pub mod process;
+pub mod visitors;
+
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -228,9 +232,13 @@ impl Salver {
         format!("http://{}{target}", self.address)
     }
 
-    /// Its process.
+    /// The number of its process.
     pub fn id(&self) -> u32 {
         self.running.child.id()
+    }
+
+    pub fn process(&self) -> process::Process {
+        process::Process(Pid::from_child(&self.running.child))
     }
 
     pub fn signal(&self, signal: Signal) {
