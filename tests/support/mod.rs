@@ -120,7 +120,11 @@ impl Said {
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with(command, Stdio::null())
+    }
+
+    fn start_with(command: &mut Command, stdin: Stdio) -> Self {
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Self { child, stdout: Said::listen(stdout), stderr: Said::listen(stderr) }
     }
@@ -201,13 +205,21 @@ impl Salver {
     /// Starts this command and waits until it is ready.
     #[track_caller]
     pub fn run(command: &mut Command) -> Self {
-        let mut running = Running::start(command);
+        let mut server = Self::start_elsewhere(command, Stdio::null());
+        let urls = server.line.rsplit_once(" at http://").expect("a URL").1;
+        server.address = urls.trim().split(',').next().unwrap().parse().unwrap();
+        server
+    }
+
+    /// Starts this command, which may listen on anything, and waits until it is ready.
+    #[track_caller]
+    pub fn start_elsewhere(command: &mut Command, stdin: Stdio) -> Self {
+        let mut running = Running::start_with(command, stdin);
         let line = running.stdout.wait(|text| text.contains('\n'));
-        let Some((_, urls)) = line.rsplit_once(" at http://") else {
+        if !line.contains(" at ") {
             panic!("it didn't start ({}): {line:?} {}", running.wait(), running.stderr.now());
-        };
-        let address = urls.trim().split(',').next().unwrap().parse().unwrap();
-        Self { running, line, address }
+        }
+        Self { running, line, address: (std::net::Ipv4Addr::UNSPECIFIED, 0).into() }
     }
 
     pub fn connect(&self) -> Client {
