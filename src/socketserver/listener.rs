@@ -75,7 +75,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let file = match name {
             UnixName::Path(path) => {
-                remove_stale(path)?;
+                remove_stale(path, Type::STREAM)?;
                 Some(path)
             }
             _ => None,
@@ -147,13 +147,13 @@ impl Listener {
     }
 }
 
-fn set_buffers(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
+pub(super) fn set_buffers(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     options.receive_buffer_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
     options.send_buffer_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))
 }
 
 /// Removes the file of a server that is gone: one that refuses connections.
-pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
+pub(super) fn remove_stale(path: &Path, of: Type) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         metadata => metadata?.file_type(),
@@ -162,13 +162,13 @@ pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
         let reason = "it is there already, and is no socket; remove it, or choose another path";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
     }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let probe = Socket::new(Domain::UNIX, of, None)?;
     probe.set_nonblocking(true)?;
     match probe.connect(&UnixName::Path(path.to_owned()).to_system()?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        // Somebody is there, even if its backlog is full, or it is for datagrams.
+        // Somebody is there, even if its backlog is full, or it is of another kind.
         _ => Err(io::Error::new(
             io::ErrorKind::AddrInUse,
             "another server listens there; stop it, or choose another path",

@@ -13,6 +13,7 @@ mod alarm;
 mod blocking;
 mod clients;
 mod crew;
+mod datagram;
 pub mod framing;
 mod handler;
 mod listener;
@@ -31,6 +32,9 @@ mod throttle;
 pub use address::{Address, Credentials, Peer, UnixName};
 pub use blocking::blocking;
 pub use crew::slow;
+pub use datagram::{
+    DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Sender, Udp, UdpServer, UnixDatagram, UnixDatagramServer,
+};
 pub use handler::{Conn, End, Handler, Interest, Next, Wake, Waker};
 pub use listener::Listener;
 pub use options::{

@@ -432,7 +432,7 @@ fn start_worker<H: Handler>(pool: &Weak<Pool<H>>, spare: bool) -> io::Result<()>
 
 /// What this gives; nothing when it panicked. What it panicked with may panic once more when it is dropped, and is then
 /// left where it is.
-fn unless_panicked<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn unless_panicked<T>(work: impl FnOnce() -> T) -> Option<T> {
     let payload = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(value) => return Some(value),
         Err(payload) => payload,

@@ -1,0 +1,427 @@
+//! Servers of datagrams: UDP, and UNIX sockets of that kind.
+//!
+//! A datagram is a message of its own, so there are no connections and nothing to park: each worker waits for the socket,
+//! takes what is there, one datagram at a time, and hands it to the [`DatagramHandler`].
+
+use std::io;
+use std::marker::PhantomData;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, getsockname, recvfrom, sendto};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::address::{Address, UnixName};
+use super::crew::{Crew, slow};
+use super::listener::{SocketFile, remove_stale, set_buffers};
+use super::options::{Options, SocketOptions};
+use super::parking::lock;
+use super::pool::unless_panicked;
+use super::stop::{Stop, Stopper};
+
+/// The longest datagram there is.
+pub const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// Datagrams that a worker takes before it looks whether the server stops.
+const BATCH: usize = 64;
+
+/// How often losses are looked for, and housekeeping done.
+const SERVICE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a reply waits for room.
+const SEND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for workers.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What to do with datagrams. One handler serves them all, from several threads at once; a panic costs the reply to one
+/// datagram. For work that takes long or waits there is [`slow`](super::slow).
+pub trait DatagramHandler: Send + Sync + 'static {
+    /// Says whether datagrams of this peer are handled at all.
+    fn verify(&self, peer: &Address) -> bool {
+        let _ = peer;
+        true
+    }
+
+    /// Handles one datagram. An error is logged, and the next one handled.
+    ///
+    /// # Errors
+    /// What replying says, mostly.
+    fn handle(&self, datagram: &[u8], sender: &Sender<'_>) -> io::Result<()>;
+
+    /// Is told of a datagram that was longer than is taken: its first bytes, and how many it had. By default a line in the
+    /// log, and that is all.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    fn oversized(&self, start: &[u8], bytes: usize, sender: &Sender<'_>) -> io::Result<()> {
+        log::warn!("{}: a datagram of {bytes} bytes, where {} are taken; it is dropped", sender.peer(), start.len());
+        Ok(())
+    }
+
+    /// Runs about once a second on a worker, for housekeeping; it should be quick.
+    fn service_actions(&self) {}
+}
+
+/// Who sent a datagram, and the way back.
+#[derive(Debug)]
+pub struct Sender<'a> {
+    socket: &'a Socket,
+    peer: Address,
+    way: Option<SocketAddrAny>,
+}
+
+impl Sender<'_> {
+    /// Where the datagram came from.
+    #[must_use]
+    pub fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Sends a datagram back. It waits for room in the socket's buffer, for a second at most.
+    ///
+    /// # Errors
+    /// `NotConnected` when the peer has no address, as UNIX sockets that were never bound; else what the system says.
+    pub fn reply(&self, datagram: &[u8]) -> io::Result<()> {
+        let nowhere = || io::Error::new(io::ErrorKind::NotConnected, "the peer has no address to reply to");
+        let way = self.way.as_ref().filter(|_| self.peer != Address::Unix(UnixName::Unnamed)).ok_or_else(nowhere)?;
+        let until = Instant::now() + SEND_PATIENCE;
+        loop {
+            match sendto(self.socket, datagram, SendFlags::NOSIGNAL, way) {
+                Err(rustix::io::Errno::AGAIN) if Instant::now() < until => slow(|| self.wait_for_room(until)),
+                sent => return sent.map(drop).map_err(io::Error::from),
+            }
+        }
+    }
+
+    fn wait_for_room(&self, until: Instant) {
+        let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+        // Whatever it says, the next attempt tells.
+        let _ = poll(&mut [PollFd::new(self.socket, PollFlags::OUT)], timeout.as_ref());
+    }
+}
+
+/// The kind of a [`UdpServer`].
+#[derive(Debug)]
+pub enum Udp {}
+
+/// The kind of a [`UnixDatagramServer`].
+#[derive(Debug)]
+pub enum UnixDatagram {}
+
+/// Serves datagrams over UDP.
+pub type UdpServer<H> = DatagramServer<H, Udp>;
+
+/// Serves datagrams over a UNIX socket.
+pub type UnixDatagramServer<H> = DatagramServer<H, UnixDatagram>;
+
+/// Has a [`DatagramHandler`] handle datagrams, until it is told to stop.
+#[derive(Debug)]
+pub struct DatagramServer<H, K> {
+    shared: Arc<Shared<H>>,
+    options: Options,
+    kind: PhantomData<K>,
+}
+
+#[derive(Debug)]
+struct Shared<H> {
+    socket: Socket,
+    /// What to remove when it closes.
+    _file: Option<SocketFile>,
+    handler: H,
+    datagram_bytes_max: usize,
+    stop: Arc<Stop>,
+    spare_idle_timeout: Duration,
+    epoch: Instant,
+    /// Milliseconds since then.
+    service_due: AtomicU64,
+    lost: AtomicU64,
+    gone: (Mutex<()>, Condvar),
+}
+
+impl<H: DatagramHandler> DatagramServer<H, Udp> {
+    /// Receives at a UDP address: the first one that can be taken, where a name has several. Port 0 is any free one.
+    ///
+    /// # Errors
+    /// When the address means nothing, or the system refuses it.
+    pub fn bind(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
+        let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+        for address in address.to_socket_addrs()? {
+            match udp(address, &SocketOptions::default()) {
+                Ok(socket) => return Self::new(socket, None, handler, Options::default()),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// Receives at a UDP address, with options: of `options` those count that are about workers.
+    ///
+    /// # Errors
+    /// What the system says of the address.
+    pub fn with(address: SocketAddr, sockets: &SocketOptions, handler: H, options: Options) -> io::Result<Self> {
+        Self::new(udp(address, sockets)?, None, handler, options)
+    }
+}
+
+impl<H: DatagramHandler> DatagramServer<H, UnixDatagram> {
+    /// Receives at a UNIX socket. Its file is replaced, and goes, as that of [`Listener::unix`](super::Listener::unix).
+    ///
+    /// # Errors
+    /// As [`Listener::unix`](super::Listener::unix).
+    pub fn bind(name: &UnixName, handler: H) -> io::Result<Self> {
+        Self::with(name, &SocketOptions::default(), handler, Options::default())
+    }
+
+    /// Receives at a UNIX socket, with options: of `options` those count that are about workers.
+    ///
+    /// # Errors
+    /// As [`Listener::unix`](super::Listener::unix).
+    pub fn with(name: &UnixName, sockets: &SocketOptions, handler: H, options: Options) -> io::Result<Self> {
+        let address = name.to_system()?;
+        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+        set_buffers(&socket, sockets)?;
+        socket.set_nonblocking(true)?;
+        let UnixName::Path(path) = name else {
+            socket.bind(&address)?;
+            return Self::new(socket, None, handler, options);
+        };
+        remove_stale(path, Type::DGRAM)?;
+        socket.bind(&address)?;
+        let file = SocketFile::new(path, sockets.unix_mode)?;
+        Self::new(socket, Some(file), handler, options)
+    }
+}
+
+fn udp(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(options.v6_only)?;
+    }
+    // Not SO_REUSEADDR: with UDP that lets a second server take the port from the first.
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    set_buffers(&socket, options)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+impl<H: DatagramHandler, K> DatagramServer<H, K> {
+    fn new(socket: Socket, file: Option<SocketFile>, handler: H, options: Options) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            socket,
+            _file: file,
+            handler,
+            datagram_bytes_max: DATAGRAM_BYTES_MAX,
+            stop: Arc::new(Stop::new()?),
+            spare_idle_timeout: options.spare_idle_timeout,
+            epoch: Instant::now(),
+            service_due: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            gone: (Mutex::new(()), Condvar::new()),
+        });
+        Ok(Self { shared, options, kind: PhantomData })
+    }
+
+    /// Takes datagrams of so many bytes; longer ones are [oversized](DatagramHandler::oversized). Default:
+    /// [`DATAGRAM_BYTES_MAX`].
+    #[must_use]
+    pub fn datagram_bytes_max(mut self, bytes: usize) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.datagram_bytes_max = bytes;
+        }
+        self
+    }
+
+    /// Where it receives.
+    ///
+    /// # Errors
+    /// What the system says of a socket that is no longer there.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        Ok(Address::of(Some(getsockname(&self.shared.socket)?)))
+    }
+
+    /// A handle that stops the server from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper { stop: Arc::clone(&self.shared.stop) }
+    }
+
+    /// Datagrams that the system has thrown away so far, as they came faster than they were handled; on Linux. Each second
+    /// in which there are more has a line in the log.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.shared.count_lost()
+    }
+
+    /// Waits for one datagram, handles it, and returns. False when the server was told to stop before.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn handle_one(&self) -> io::Result<bool> {
+        let mut buffer = vec![0; self.shared.datagram_bytes_max];
+        loop {
+            if self.shared.stop.is_requested() {
+                return Ok(false);
+            }
+            if self.shared.handle_next(&mut buffer) {
+                return Ok(true);
+            }
+            self.shared.wait(None)?;
+        }
+    }
+
+    /// Serves until [`Stopper::shutdown`] is called, and then what has come by then.
+    ///
+    /// # Errors
+    /// When the workers can't be started.
+    pub fn serve_forever(self) -> io::Result<()> {
+        let Self { shared, options, .. } = self;
+        let crew = Crew::new(options.workers_max.max(options.workers));
+        let (weak, its_crew) = (Arc::downgrade(&shared), Arc::downgrade(&crew));
+        crew.on_hire(move |spare| start_worker(&weak, &its_crew, spare));
+        let started = (0..options.workers.max(1)).try_for_each(|_| crew.hire(false));
+        if started.is_err() {
+            shared.stop.request();
+        }
+        while !shared.stop.is_requested() {
+            // A signal ends poll(2) early; then it waits again.
+            let _ = poll(&mut [PollFd::new(&*shared.stop, PollFlags::IN)], None);
+        }
+        let (mutex, condvar) = &shared.gone;
+        let left = condvar.wait_timeout_while(lock(mutex), FAREWELL, |()| crew.workers() > 0);
+        drop(left.map_err(PoisonError::into_inner));
+        started
+    }
+}
+
+fn start_worker<H: DatagramHandler>(shared: &Weak<Shared<H>>, crew: &Weak<Crew>, spare: bool) -> io::Result<()> {
+    let (Some(shared), Some(crew)) = (shared.upgrade(), crew.upgrade()) else {
+        return Err(io::Error::other("the server is gone"));
+    };
+    let name = if spare { "spare" } else { "worker" };
+    thread::Builder::new().name(name.to_owned()).spawn(move || shared.work(&crew, spare))?;
+    Ok(())
+}
+
+impl<H: DatagramHandler> Shared<H> {
+    /// A worker's life.
+    fn work(&self, crew: &Arc<Crew>, spare: bool) {
+        crew.join();
+        let mut buffer = vec![0; self.datagram_bytes_max];
+        let mut idle_since = Instant::now();
+        loop {
+            // Asked first: what came before a stop is then handled.
+            let is_stopping = self.stop.is_requested();
+            let mut handled = 0;
+            while handled < BATCH && self.handle_next(&mut buffer) {
+                handled += 1;
+            }
+            if handled > 0 {
+                idle_since = Instant::now();
+            } else if is_stopping {
+                crew.leave();
+                break;
+            } else if spare && idle_since.elapsed() >= self.spare_idle_timeout && crew.may_leave() {
+                break;
+            } else if let Err(error) = self.wait(Some(SERVICE_INTERVAL)) {
+                log::error!("waiting for datagrams failed: {error}");
+                thread::sleep(Duration::from_millis(10));
+            }
+            self.service_actions();
+        }
+        drop(lock(&self.gone.0));
+        self.gone.1.notify_all();
+    }
+
+    /// Waits for a datagram, or a stop.
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let mut sources = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&*self.stop, PollFlags::IN)];
+        match poll(&mut sources, timeout.as_ref()) {
+            Err(rustix::io::Errno::INTR) | Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a datagram and has it handled; false when there is none.
+    fn handle_next(&self, buffer: &mut [u8]) -> bool {
+        // TRUNC tells the whole length of one that doesn't fit.
+        let (taken, bytes, way) = match recvfrom(&self.socket, &mut *buffer, RecvFlags::TRUNC) {
+            Ok(received) => received,
+            Err(rustix::io::Errno::AGAIN) => return false,
+            Err(error) => {
+                // What became of an earlier reply, say; the next datagram may be there.
+                log::debug!("receiving failed: {error}");
+                return true;
+            }
+        };
+        let sender = Sender { socket: &self.socket, peer: Address::of(way.clone()), way };
+        let datagram = &buffer[..taken];
+        let handled = unless_panicked(|| match bytes {
+            _ if !self.handler.verify(&sender.peer) => Ok(()),
+            _ if bytes > taken => self.handler.oversized(datagram, bytes, &sender),
+            _ => self.handler.handle(datagram, &sender),
+        });
+        match handled {
+            Some(Ok(())) => {}
+            Some(Err(error)) => log::info!("{}: a datagram: {error}", sender.peer),
+            None => log::error!("{}: a handler panicked over a datagram", sender.peer),
+        }
+        true
+    }
+
+    /// Housekeeping, by whoever comes first each second.
+    fn service_actions(&self) {
+        let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (due, next) = (self.service_due.load(Ordering::Relaxed), now + SERVICE_INTERVAL.as_millis() as u64);
+        if now < due || self.service_due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        let before = self.lost.load(Ordering::Relaxed);
+        let lost = self.count_lost();
+        if lost > before {
+            log::warn!("{} datagrams were lost: they came faster than they are handled", lost - before);
+        }
+        if unless_panicked(|| self.handler.service_actions()).is_none() {
+            log::error!("a handler panicked in service_actions");
+        }
+    }
+
+    fn count_lost(&self) -> u64 {
+        let now = dropped(self.socket.as_fd());
+        // The system's count has 32 bits.
+        let step = |before: u64| Some(before + u64::from(now.wrapping_sub(before as u32)));
+        match self.lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
+            Ok(before) | Err(before) => before + u64::from(now.wrapping_sub(before as u32)),
+        }
+    }
+}
+
+/// Datagrams that the system had no room for.
+#[cfg(target_os = "linux")]
+fn dropped(socket: BorrowedFd<'_>) -> u32 {
+    use nix::{libc, getsockopt_impl, sockopt_impl};
+    const DROPS: usize = 8;
+    sockopt_impl!(
+        /// The memory of a socket, and what was dropped for want of it.
+        MemoryInfo,
+        GetOnly,
+        libc::SOL_SOCKET,
+        libc::SO_MEMINFO,
+        [u32; DROPS + 1]
+    );
+    nix::sys::socket::getsockopt(&socket, MemoryInfo).map_or(0, |info| info[DROPS])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn dropped(_socket: BorrowedFd<'_>) -> u32 {
+    0
+}

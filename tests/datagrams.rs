@@ -1,0 +1,247 @@
+//! Servers of datagrams, over UDP and UNIX sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects by panicking")]
+
+mod support;
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender as Channel, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use salver::socketserver::{
+    Address, DatagramHandler, DatagramServer, Options, Sender, SocketOptions, UdpServer, UnixDatagramServer, UnixName,
+    slow,
+};
+use support::PATIENCE;
+
+/// Sends back what it gets; what was too long it tells the length of, and `panic` makes it panic.
+struct Echo;
+
+impl DatagramHandler for Echo {
+    fn verify(&self, peer: &Address) -> bool {
+        *peer != Address::Unix(UnixName::Abstract(b"salver-test-unwanted".to_vec()))
+    }
+
+    fn handle(&self, datagram: &[u8], sender: &Sender<'_>) -> io::Result<()> {
+        assert!(datagram != b"panic", "as it was asked to");
+        sender.reply(datagram)
+    }
+
+    fn oversized(&self, start: &[u8], bytes: usize, sender: &Sender<'_>) -> io::Result<()> {
+        sender.reply(format!("{} of {bytes}", start.len()).as_bytes())
+    }
+}
+
+/// Runs a server as long as the test talks to it.
+fn with<H: DatagramHandler, K: Send + 'static>(server: DatagramServer<H, K>, talk: impl FnOnce()) {
+    let stopper = server.stopper();
+    let thread = thread::spawn(|| server.serve_forever());
+    talk();
+    stopper.shutdown();
+    thread.join().unwrap().unwrap();
+}
+
+fn client(server: &UdpServer<impl DatagramHandler>) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.connect(server.local_addr().unwrap().as_inet().unwrap()).unwrap();
+    client
+}
+
+#[track_caller]
+fn ask(client: &UdpSocket, datagram: &[u8]) -> Vec<u8> {
+    client.send(datagram).unwrap();
+    let mut answer = vec![0; 70_000];
+    let length = client.recv(&mut answer).unwrap();
+    answer.truncate(length);
+    answer
+}
+
+#[test]
+fn udp_echoes_datagrams_of_every_length() {
+    let server = UdpServer::bind("127.0.0.1:0", Echo).unwrap();
+    let client = client(&server);
+    with(server, || {
+        for length in [0, 1, 1_400, 9_000, 65_507] {
+            let datagram = vec![b'x'; length];
+            assert_eq!(ask(&client, &datagram), datagram, "{length}");
+        }
+    });
+}
+
+#[test]
+fn many_clients_are_answered_each_with_its_own() {
+    let server = UdpServer::bind("localhost:0", Echo).unwrap();
+    let address = server.local_addr().unwrap().as_inet().unwrap();
+    with(server, || {
+        thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || {
+                    let client = UdpSocket::bind((address.ip(), 0)).unwrap();
+                    client.set_read_timeout(Some(PATIENCE)).unwrap();
+                    client.connect(address).unwrap();
+                    for round in 0..200 {
+                        let datagram = format!("{number} {round}");
+                        assert_eq!(ask(&client, datagram.as_bytes()), datagram.as_bytes());
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_datagram_that_is_too_long_is_told_and_not_cut_in_silence() {
+    let server = UdpServer::bind("127.0.0.1:0", Echo).unwrap().datagram_bytes_max(10);
+    let client = client(&server);
+    with(server, || {
+        assert_eq!(ask(&client, b"0123456789"), b"0123456789");
+        assert_eq!(ask(&client, b"0123456789!"), b"10 of 11");
+    });
+}
+
+#[test]
+fn a_panic_costs_one_answer() {
+    let mut options = Options::default();
+    options.workers = 1;
+    let server = UdpServer::with(([127, 0, 0, 1], 0).into(), &SocketOptions::default(), Echo, options).unwrap();
+    let client = client(&server);
+    with(server, || {
+        client.send(b"panic").unwrap();
+        assert_eq!(ask(&client, b"still here"), b"still here");
+    });
+}
+
+/// Says when it begins, and waits until the other one has begun too.
+struct Slow(Channel<()>, Mutex<usize>);
+
+impl DatagramHandler for Slow {
+    fn handle(&self, _datagram: &[u8], sender: &Sender<'_>) -> io::Result<()> {
+        *self.1.lock().unwrap() += 1;
+        self.0.send(()).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        slow(|| {
+            while *self.1.lock().unwrap() < 2 && Instant::now() < deadline {
+                thread::yield_now();
+            }
+        });
+        sender.reply(b"done")
+    }
+}
+
+#[test]
+fn while_one_waits_a_spare_worker_goes_on() {
+    let (begun, begins) = channel();
+    let mut options = Options::default();
+    options.workers = 1;
+    let handler = Slow(begun, Mutex::new(0));
+    let server = UdpServer::with(([127, 0, 0, 1], 0).into(), &SocketOptions::default(), handler, options).unwrap();
+    let (first, second) = (client(&server), client(&server));
+    with(server, || {
+        first.send(b"1").unwrap();
+        begins.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(ask(&second, b"2"), b"done");
+        let mut answer = [0; 4];
+        assert_eq!((first.recv(&mut answer).unwrap(), &answer), (4, b"done"));
+    });
+}
+
+#[test]
+fn one_datagram_can_be_handled_by_itself() {
+    let server = UdpServer::bind("127.0.0.1:0", Echo).unwrap();
+    let client = client(&server);
+    client.send(b"one").unwrap();
+    client.send(b"two").unwrap();
+    assert!(server.handle_one().unwrap());
+    let mut answer = [0; 10];
+    assert_eq!(client.recv(&mut answer).unwrap(), 3);
+    assert_eq!(&answer[..3], b"one");
+    server.stopper().shutdown();
+    assert!(!server.handle_one().unwrap(), "it was told to stop");
+}
+
+/// What came before the stop is still answered.
+#[test]
+fn a_stop_handles_what_has_come() {
+    let server = UdpServer::bind("127.0.0.1:0", Echo).unwrap();
+    let client = client(&server);
+    (0..20).for_each(|_| drop(client.send(b"early").unwrap()));
+    server.stopper().shutdown();
+    server.serve_forever().unwrap();
+    let mut answer = [0; 5];
+    (0..20).for_each(|_| assert_eq!(client.recv(&mut answer).unwrap(), 5));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn losses_are_counted() {
+    const SENT: u64 = 5_000;
+    let mut sockets = SocketOptions::default();
+    sockets.receive_buffer_bytes = Some(4_096);
+    let server = UdpServer::with(([127, 0, 0, 1], 0).into(), &sockets, Echo, Options::default()).unwrap();
+    let client = client(&server);
+    assert_eq!(server.lost(), 0);
+    // Nobody takes them yet.
+    (0..SENT).for_each(|_| drop(client.send(&[0; 100]).unwrap()));
+    let lost = server.lost();
+    assert!((1..SENT).contains(&lost), "{lost}");
+    let mut handled = 0;
+    client.set_nonblocking(true).unwrap();
+    server.stopper().shutdown();
+    server.serve_forever().unwrap();
+    while client.recv(&mut [0; 100]).is_ok() {
+        handled += 1;
+    }
+    assert_eq!(lost + handled, SENT);
+}
+
+#[test]
+fn a_unix_socket_echoes_and_its_file_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    let name = UnixName::Path(path.clone());
+    // A socket of the standard library leaves its file.
+    drop(UnixDatagram::bind(&path).unwrap());
+    let server = UnixDatagramServer::bind(&name, Echo).unwrap();
+    assert_eq!(UnixDatagramServer::bind(&name, Echo).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    with(server, || {
+        let client = UnixDatagram::bind(folder.path().join("client.sock")).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.connect(&path).unwrap();
+        client.send(b"hello").unwrap();
+        let mut answer = [0; 10];
+        assert_eq!(client.recv(&mut answer).unwrap(), 5);
+        // One without a name can't be answered, and does no harm.
+        UnixDatagram::unbound().unwrap().send_to(b"hello", &path).unwrap();
+        client.send(b"again").unwrap();
+        assert_eq!(client.recv(&mut answer).unwrap(), 5);
+    });
+    assert!(!path.exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_unwanted_peer_is_not_heard() {
+    use std::os::linux::net::SocketAddrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    let server = UnixDatagramServer::bind(&UnixName::Path(path.clone()), Echo).unwrap();
+    let bound = |name: &str| {
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        let client = UnixDatagram::bind_addr(&address).unwrap();
+        client.connect(&path).unwrap();
+        client
+    };
+    let (unwanted, wanted) = (bound("salver-test-unwanted"), bound(&format!("salver-test-{}", std::process::id())));
+    with(server, || {
+        unwanted.send(b"hello").unwrap();
+        wanted.set_read_timeout(Some(PATIENCE)).unwrap();
+        wanted.send(b"hello").unwrap();
+        assert_eq!(wanted.recv(&mut [0; 10]).unwrap(), 5);
+    });
+    unwanted.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    assert!(unwanted.recv(&mut [0; 10]).is_err());
+}
