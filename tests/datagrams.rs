@@ -18,6 +18,7 @@ use salver::socketserver::{
 use support::PATIENCE;
 
 /// Sends back what it gets; what was too long it tells the length of, and `panic` makes it panic.
+#[derive(Debug)]
 struct Echo;
 
 impl DatagramHandler for Echo {
@@ -168,7 +169,7 @@ fn one_datagram_can_be_handled_by_itself() {
 fn a_stop_handles_what_has_come() {
     let server = UdpServer::bind("127.0.0.1:0", Echo).unwrap();
     let client = client(&server);
-    (0..20).for_each(|_| drop(client.send(b"early").unwrap()));
+    (0..20).for_each(|_| assert_eq!(client.send(b"early").unwrap(), 5));
     server.stopper().shutdown();
     server.serve_forever().unwrap();
     let mut answer = [0; 5];
@@ -185,7 +186,7 @@ fn losses_are_counted() {
     let client = client(&server);
     assert_eq!(server.lost(), 0);
     // Nobody takes them yet.
-    (0..SENT).for_each(|_| drop(client.send(&[0; 100]).unwrap()));
+    (0..SENT).for_each(|_| assert_eq!(client.send(&[0; 100]).unwrap(), 100));
     let lost = server.lost();
     assert!((1..SENT).contains(&lost), "{lost}");
     let mut handled = 0;

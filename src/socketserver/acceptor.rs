@@ -85,7 +85,12 @@ pub(super) fn accept_forever<H: Handler>(mut listener: Listener, mut shards: Sha
 }
 
 /// Takes what the backlog holds, and what is on its way there.
-fn accept_last<H: Handler>(listener: &Listener, shards: &mut Shards<H>, stop: &Arc<Stop>, complaints: &mut Complaints) {
+fn accept_last<H: Handler>(
+    listener: &mut Listener,
+    shards: &mut Shards<H>,
+    stop: &Arc<Stop>,
+    complaints: &mut Complaints,
+) {
     let until = Instant::now() + LAST_CALL;
     let no_others_come = listener.ignore_newcomers();
     loop {

@@ -408,7 +408,7 @@ impl<H: DatagramHandler> Shared<H> {
 /// Datagrams that the system had no room for.
 #[cfg(target_os = "linux")]
 fn dropped(socket: BorrowedFd<'_>) -> u32 {
-    use nix::{libc, getsockopt_impl, sockopt_impl};
+    use nix::{getsockopt_impl, libc, sockopt_impl};
     const DROPS: usize = 8;
     sockopt_impl!(
         /// The memory of a socket, and what was dropped for want of it.

@@ -37,7 +37,8 @@ fn a_unix_socket_serves_http() {
 #[test]
 fn tcp_and_unix_sockets_go_together() {
     let site = site();
-    let server = Salver::run(salver(site.path()).args(["-p", "0", "-b", "127.0.0.1", "-b", "unix:site.sock", "public"]));
+    let server =
+        Salver::run(salver(site.path()).args(["-p", "0", "-b", "127.0.0.1", "-b", "unix:site.sock", "public"]));
     assert_eq!(server.get("/a.txt", "").text(), "a");
     let path = site.join("site.sock");
     assert_eq!(curl(&["--unix-socket", path.to_str().unwrap()], "http://localhost/a.txt"), "a");
@@ -61,10 +62,8 @@ fn an_inherited_socket_is_served() {
     let site = site();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Salver::start_elsewhere(
-        salver(site.path()).args(["--bind", "fd:0", "public"]),
-        OwnedFd::from(listener).into(),
-    );
+    let server =
+        Salver::start_elsewhere(salver(site.path()).args(["--bind", "fd:0", "public"]), OwnedFd::from(listener).into());
     assert!(server.line.ends_with(&format!(" at http://{address}\n")), "{}", server.line);
     assert_eq!(curl(&[], &format!("http://{address}/a.txt")), "a");
 }
