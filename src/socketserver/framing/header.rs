@@ -140,7 +140,7 @@ impl HeaderFrames {
     /// Reads until there is something, and gives it; none at the end of the stream.
     ///
     /// # Errors
-    /// As [`Frames::read_frame`].
+    /// As [`Frames::read_frame`](super::Frames::read_frame).
     pub fn read_part(&mut self, reader: &mut impl Read) -> io::Result<Option<Part<'_>>> {
         while self.needs_more()? {
             if !self.incoming.read_from(reader)? {
