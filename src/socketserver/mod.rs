@@ -1,11 +1,14 @@
 //! Sockets, threads and deadlines: Python's `socketserver` done for Rust.
 //!
-//! Write a [`Handler`], hand it to a [`Server`], call [`Server::serve_forever`]. An acceptor thread per listener queues
-//! connections for a pool of workers; a connection that waits for its peer is parked and costs a socket and some hundred
-//! bytes, never a thread. This layer knows nothing of HTTP or files.
+//! Write a [`Handler`], hand it to a [`Server`], call [`Server::serve_forever`]; for datagrams it is a [`DatagramHandler`]
+//! and a [`UdpServer`] or [`UnixDatagramServer`]. [`framing`] takes a byte stream apart into messages.
 //!
-//! Reading order: `handler` (what a protocol says), `stream`, `listener`, `acceptor`, `pool` (workers and their queue),
-//! `crew` (spare workers), `parking` and `poller` (who waits, who is ready), `server`.
+//! An acceptor thread per listener queues connections for a pool of workers; a connection that waits for its peer is parked
+//! and costs a socket and some hundred bytes, never a thread. This layer knows nothing of HTTP or files.
+//!
+//! Reading order: `handler` (what a protocol says), `address`, `stream`, `listener`, `acceptor` (and `clients`), `pool`
+//! (workers and their queue), `crew` (spare workers), `parking` and `poller` (who waits, who is ready), `server`;
+//! `datagram`, `framing` and `throttle` stand by themselves.
 
 mod acceptor;
 mod address;
