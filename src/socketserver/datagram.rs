@@ -124,6 +124,8 @@ pub type UnixDatagramServer<H> = DatagramServer<H, UnixDatagram>;
 #[derive(Debug)]
 pub struct DatagramServer<H, K> {
     shared: Arc<Shared<H>>,
+    /// What to remove when it ends.
+    file: Option<SocketFile>,
     options: Options,
     kind: PhantomData<K>,
 }
@@ -131,8 +133,6 @@ pub struct DatagramServer<H, K> {
 #[derive(Debug)]
 struct Shared<H> {
     socket: Socket,
-    /// What to remove when it closes.
-    _file: Option<SocketFile>,
     handler: H,
     datagram_bytes_max: usize,
     stop: Arc<Stop>,
@@ -217,7 +217,6 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
     fn new(socket: Socket, file: Option<SocketFile>, handler: H, options: Options) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             socket,
-            _file: file,
             handler,
             datagram_bytes_max: DATAGRAM_BYTES_MAX,
             stop: Arc::new(Stop::new()?),
@@ -227,7 +226,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             lost: AtomicU64::new(0),
             gone: (Mutex::new(()), Condvar::new()),
         });
-        Ok(Self { shared, options, kind: PhantomData })
+        Ok(Self { shared, file, options, kind: PhantomData })
     }
 
     /// Takes datagrams of so many bytes; longer ones are [oversized](DatagramHandler::oversized). Default:
@@ -283,7 +282,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
     /// # Errors
     /// When the workers can't be started.
     pub fn serve_forever(self) -> io::Result<()> {
-        let Self { shared, options, .. } = self;
+        let Self { shared, file, options, .. } = self;
         let crew = Crew::new(options.workers_max.max(options.workers));
         let (weak, its_crew) = (Arc::downgrade(&shared), Arc::downgrade(&crew));
         crew.on_hire(move |spare| start_worker(&weak, &its_crew, spare));
@@ -295,6 +294,8 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             // A signal ends poll(2) early; then it waits again.
             let _ = poll(&mut [PollFd::new(&*shared.stop, PollFlags::IN)], None);
         }
+        // Who comes now finds nobody; who has come is answered.
+        drop(file);
         let (mutex, condvar) = &shared.gone;
         let left = condvar.wait_timeout_while(lock(mutex), FAREWELL, |()| crew.workers() > 0);
         drop(left.map_err(PoisonError::into_inner));

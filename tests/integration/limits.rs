@@ -17,7 +17,8 @@ fn site() -> Site {
 #[test]
 fn the_longest_idle_connection_gives_way_to_a_new_one() {
     let site = site();
-    let server = Salver::set(&site, &[("connections_max", "3")]);
+    // One worker: when it answers a connection, those before it are idle.
+    let server = Salver::set(&site, &[("connections_max", "3"), ("workers", "1")]);
     let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(ask);
     for _ in 0..20 {
