@@ -4,11 +4,19 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 
 use super::write::PreparedHead;
+use crate::socketserver::slow;
+
+/// How long a write in place may turn out to be one at the end; looked at after this, then after twice as long.
+const APPEND_PAUSE_MIN: Duration = Duration::from_millis(1);
+/// The last of these pauses, about half of them all: a writer that has to wait for a processor may need it.
+const APPEND_PAUSE_MAX: Duration = Duration::from_millis(64);
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
@@ -185,14 +193,31 @@ impl FileBody {
     /// Fails when the file is no longer what the head of the response promised: cut short, or written to at the same
     /// length. One that has grown still has the bytes that were promised.
     pub(super) fn check(&self) -> io::Result<()> {
-        let now = FileVersion::of(&self.file)?;
+        let mut now = FileVersion::of(&self.file)?;
+        if self.version.is_rewritten_in(now) {
+            now = slow(|| self.look_until_settled())?;
+        }
         if now.bytes < self.version.bytes {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was sent"));
         }
-        if now.bytes == self.version.bytes && now != self.version {
+        if self.version.is_rewritten_in(now) {
             return Err(io::Error::other("the file was changed while it was sent"));
         }
         Ok(())
+    }
+
+    /// A write at the end of a file sets its time first and its length a moment later. Between the two it looks like a
+    /// change in place, so that is believed only when it is still there after a while.
+    fn look_until_settled(&self) -> io::Result<FileVersion> {
+        let mut pause = APPEND_PAUSE_MIN;
+        loop {
+            thread::sleep(pause);
+            let now = FileVersion::of(&self.file)?;
+            if pause >= APPEND_PAUSE_MAX || !self.version.is_rewritten_in(now) {
+                return Ok(now);
+            }
+            pause *= 2;
+        }
     }
 }
 
@@ -223,5 +248,62 @@ impl FileVersion {
     )]
     pub fn of_stat(stat: &rustix::fs::Stat) -> Self {
         Self { bytes: stat.st_size as u64, modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32) }
+    }
+
+    /// Whether a later state says that bytes were written in the place of others.
+    fn is_rewritten_in(self, now: Self) -> bool {
+        now.bytes == self.bytes && now != self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Whatever the moment of a look: the writer, too, is seen in the middle of its work.
+    #[test]
+    fn a_write_at_the_end_is_no_change_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..300 {
+            let path = folder.path().join(round.to_string());
+            fs::write(&path, [b'x'; 1000]).unwrap();
+            let file = Arc::new(File::open(&path).unwrap());
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+            let version = FileVersion::of(&file).unwrap();
+            let body = FileBody { file: Arc::clone(&file), version, range: 0..1000 };
+            let begins = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut end = File::options().append(true).open(&path).unwrap();
+                    begins.wait();
+                    end.write_all(&[b'y'; 1000]).unwrap();
+                });
+                begins.wait();
+                while FileVersion::of(&file).unwrap().bytes == 1000 {
+                    body.check().unwrap();
+                }
+                body.check().unwrap();
+            });
+        }
+    }
+
+    #[test]
+    fn a_change_in_place_and_a_shorter_file_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, [b'x'; 1000]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let version = FileVersion::of(&file).unwrap();
+        let body = FileBody { file: Arc::new(file), version, range: 0..1000 };
+        body.check().unwrap();
+        fs::write(&path, [b'y'; 1000]).unwrap();
+        assert_eq!(body.check().unwrap_err().to_string(), "the file was changed while it was sent");
+        body.file.set_len(999).unwrap();
+        assert_eq!(body.check().unwrap_err().to_string(), "the file was truncated while it was sent");
     }
 }
