@@ -373,7 +373,7 @@ fn every_end_has_its_reason() {
     let mut server = Running::with(handler, options);
     let next_end = || ends.recv_timeout(PATIENCE).unwrap();
     drop(server.connect());
-    assert_eq!(next_end(), "Closed");
+    assert_eq!(next_end(), "EndOfStream");
     server.connect().write_all(b"c").unwrap();
     assert_eq!(next_end(), "Closed");
     server.connect().write_all(b"e").unwrap();

@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 
 use super::write::PreparedHead;
-use crate::socketserver::slow;
+use crate::socketserver::pause;
 
 /// How long a write in place may turn out to be one at the end; looked at after this, then after twice as long.
 const APPEND_PAUSE_MIN: Duration = Duration::from_millis(1);
@@ -195,7 +194,7 @@ impl FileBody {
     pub(super) fn check(&self) -> io::Result<()> {
         let mut now = FileVersion::of(&self.file)?;
         if self.version.is_rewritten_in(now) {
-            now = slow(|| self.look_until_settled())?;
+            now = self.look_until_settled()?;
         }
         if now.bytes < self.version.bytes {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was sent"));
@@ -209,14 +208,14 @@ impl FileBody {
     /// A write at the end of a file sets its time first and its length a moment later. Between the two it looks like a
     /// change in place, so that is believed only when it is still there after a while.
     fn look_until_settled(&self) -> io::Result<FileVersion> {
-        let mut pause = APPEND_PAUSE_MIN;
+        let mut time = APPEND_PAUSE_MIN;
         loop {
-            thread::sleep(pause);
+            pause(time);
             let now = FileVersion::of(&self.file)?;
-            if pause >= APPEND_PAUSE_MAX || !self.version.is_rewritten_in(now) {
+            if time >= APPEND_PAUSE_MAX || !self.version.is_rewritten_in(now) {
                 return Ok(now);
             }
-            pause *= 2;
+            time *= 2;
         }
     }
 }
@@ -261,6 +260,7 @@ mod tests {
     use std::fs;
     use std::io::Write;
     use std::sync::Barrier;
+    use std::thread;
 
     use super::*;
 

@@ -3,18 +3,14 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
 
 use log::warn;
 use rustix::io::Errno;
 use salver::config::{Bind, Config, PORT};
-use salver::socketserver::{Listener, SocketOptions, UnixName};
+use salver::socketserver::{ListenError, Listener, SocketOptions, UnixName};
 
 /// The ports tried when nobody asked for one.
 const PORTS: std::ops::RangeInclusive<u16> = PORT..=PORT + 10;
-
-/// Sockets that may be passed on.
-const DESCRIPTORS_MAX: i32 = 64;
 
 /// How often another free port is looked for that all addresses have in common.
 const COMMON_PORT_TRIES: usize = 16;
@@ -42,9 +38,10 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, error, .. } = self;
-        match error.kind() {
-            // Of a UNIX socket or a descriptor; such errors tell the remedy themselves.
-            _ if address.starts_with("unix:") || address.starts_with("fd:") => write!(f, "{address}: {error}"),
+        let cause = cause(error);
+        match cause.kind() {
+            // Of a UNIX socket or a descriptor: no flag but --bind has to do with it.
+            _ if address.starts_with("unix:") || address.starts_with("fd:") => error.fmt(f),
             ErrorKind::AddrInUse => {
                 write!(f, "{address}: the port is taken; choose another with --port, or 0 for any that is free")
             }
@@ -54,23 +51,28 @@ impl fmt::Display for Error {
             ErrorKind::AddrNotAvailable => {
                 write!(f, "{address}: not an address of this machine; choose another with --bind")
             }
-            _ => write!(f, "{address}: cannot listen: {error}; choose another address with --bind"),
+            _ => write!(f, "{address}: cannot listen: {cause}; choose another address with --bind"),
         }
     }
 }
 
+/// What the library names the address of, without that: the program knows it by the words of its user.
+fn cause(error: &io::Error) -> &io::Error {
+    error.get_ref().and_then(|error| error.downcast_ref()).map_or(error, ListenError::cause)
+}
+
 /// Listens on everything that was asked for; where nobody asked, on what a service manager has opened for this process.
 pub(super) fn all(config: &Config) -> Result<Vec<Listener>, Error> {
-    let bind = match inherited_sockets() {
+    let bind = match Listener::passed_on() {
         sockets if sockets.is_empty() || config.sources.contains_key("bind") => config.bind.clone(),
-        sockets => sockets,
+        sockets => sockets.into_iter().map(Bind::Descriptor).collect(),
     };
     let mut listeners = Vec::new();
     for bind in &bind {
         match bind {
             Bind::Unix(name) => listeners.push(on_unix(name, config)?),
             Bind::Descriptor(number) => {
-                listeners.push(on_descriptor(*number).map_err(|error| Error::new(bind, error))?)
+                listeners.push(Listener::inherited(*number).map_err(|error| Error::new(bind, error))?);
             }
             _ => {}
         }
@@ -83,38 +85,8 @@ pub(super) fn all(config: &Config) -> Result<Vec<Listener>, Error> {
     Ok(listeners)
 }
 
-/// What systemd and its like pass on: LISTEN_FDS descriptors from 3 on, if LISTEN_PID is this process.
-fn inherited_sockets() -> Vec<Bind> {
-    let number = |name| std::env::var(name).ok()?.parse::<i32>().ok();
-    let is_for_us = number("LISTEN_PID").is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()));
-    let count = number("LISTEN_FDS").filter(|count| is_for_us && (1..=DESCRIPTORS_MAX).contains(count)).unwrap_or(0);
-    (3..3 + count).map(Bind::Descriptor).collect()
-}
-
 fn on_unix(name: &UnixName, config: &Config) -> Result<Listener, Error> {
     Listener::unix(name, &config.sockets).map_err(|error| Error::new(Bind::Unix(name.clone()), error))
-}
-
-fn on_descriptor(number: i32) -> io::Result<Listener> {
-    Listener::from_descriptor(inherited(number)?)
-}
-
-/// The open descriptor of this number. What a process was born with nobody owns, so this is a copy of it.
-#[cfg(target_os = "linux")]
-fn inherited(number: i32) -> io::Result<OwnedFd> {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
-    pidfd_getfd(this, number, PidfdGetfdFlags::empty()).map_err(|errno| match errno {
-        Errno::BADF => {
-            io::Error::new(ErrorKind::InvalidInput, "no such descriptor is open; have it passed on to this process")
-        }
-        errno => errno.into(),
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn inherited(_number: i32) -> io::Result<OwnedFd> {
-    Err(io::Error::new(ErrorKind::Unsupported, "descriptors are inherited on Linux alone"))
 }
 
 /// Listens on every TCP address, with one port for those that have none of their own.
@@ -195,7 +167,7 @@ fn options(config: &Config, addresses: &[SocketAddr], address: SocketAddr) -> So
 
 fn is_unsupported(error: &io::Error) -> bool {
     let without_v6 = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT];
-    Errno::from_io_error(error).is_some_and(|errno| without_v6.contains(&errno))
+    Errno::from_io_error(cause(error)).is_some_and(|errno| without_v6.contains(&errno))
 }
 
 /// All addresses of all names, each once, and none that another one covers.

@@ -141,7 +141,7 @@ fn is_ready(listener: &Listener) -> bool {
 }
 
 /// Errors that accept(2) passes on from a connection that broke before it was taken.
-fn concerns_one_connection(error: &io::Error) -> bool {
+pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     let passed_on = [
         Errno::INTR,
         Errno::CONNABORTED,

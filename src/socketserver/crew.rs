@@ -1,9 +1,10 @@
 //! How many workers there are, how many of them can run, and the spare ones that stand in for those that wait.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use std::{io, thread};
 
 thread_local! {
     /// The crew that this thread works in.
@@ -17,6 +18,11 @@ thread_local! {
 pub fn slow<T>(work: impl FnOnce() -> T) -> T {
     let _absent = Absent::begin();
     work()
+}
+
+/// Waits so long, as [`slow`] work.
+pub fn pause(time: Duration) {
+    slow(|| thread::sleep(time));
 }
 
 /// A worker that is away from the queue; it is back when this is dropped, panic or not.

@@ -41,7 +41,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Goes on with a connection, and says what it waits for next. An error ends the connection.
     fn handle(&self, session: &mut Self::Session, stream: &mut Stream, wake: Wake) -> io::Result<Next>;
 
-    /// Sees a session off, whatever ended it; but for one whose `handle` is still running when the time to stop is over.
+    /// Sees a session off, whatever ended it; but for one whose `handle` is still running when the time to stop is over. The
+    /// connection is closed afterwards.
     fn finish(&self, session: Self::Session, end: End) {
         let _ = (session, end);
     }
@@ -90,18 +91,38 @@ pub enum Interest {
     Neither,
 }
 
-/// How a connection ended.
+/// How a connection ended; shown, it is a reason for a line in a log.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum End {
     /// `handle` said [`Next::Close`].
     Closed,
-    /// `handle` returned this error, or the connection could not be watched.
+    /// The same, after a read had found the end of the stream: the peer has no more to say.
+    EndOfStream,
+    /// `handle` returned this error, or the connection could not be watched. What the peer did shows in its kind:
+    /// `ConnectionReset` and `BrokenPipe` when it went away, `TimedOut` when it vanished, or kept a blocking call waiting.
     Failed(io::Error),
     /// The server stopped before the connection was done.
     Stopped,
     /// The handler panicked.
     Panicked,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => write!(f, "closed"),
+            Self::EndOfStream => write!(f, "closed, as the peer ended the stream"),
+            Self::Failed(error) => match error.kind() {
+                io::ErrorKind::ConnectionReset => write!(f, "the peer reset the connection"),
+                io::ErrorKind::BrokenPipe => write!(f, "the peer was gone while there was more to send"),
+                io::ErrorKind::TimedOut => write!(f, "the peer was silent for too long"),
+                _ => write!(f, "{error}"),
+            },
+            Self::Stopped => write!(f, "cut, as the server stopped"),
+            Self::Panicked => write!(f, "the handler panicked"),
+        }
+    }
 }
 
 /// A new connection, as `setup` sees it.

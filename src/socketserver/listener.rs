@@ -8,11 +8,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::address::{Address, Credentials, Peer, UnixName};
+use super::bind::ListenError;
 use super::options::SocketOptions;
 use super::stop::Stop;
 use super::stream::Stream;
@@ -25,6 +27,8 @@ pub struct Listener {
     file: Option<SocketFile>,
     /// Others hold the socket too.
     is_shared: bool,
+    /// Of its connections.
+    receive_timeout: Option<Duration>,
 }
 
 /// The transports.
@@ -39,8 +43,12 @@ impl Listener {
     /// `options.v6_only` doesn't forbid it.
     ///
     /// # Errors
-    /// What the system says: the address is in use, is not this machine's, may not be taken, or its family is unknown.
+    /// A [`ListenError`]: the address is in use, is not this machine's, may not be taken, or its family is unknown.
     pub fn tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
+        Self::on_tcp(address, options).map_err(ListenError::at(&address))
+    }
+
+    fn on_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
             socket.set_only_v6(options.v6_only)?;
@@ -59,16 +67,20 @@ impl Listener {
         if options.defer_accept {
             defer_accept(&socket);
         }
-        Ok(Self { socket: Accepting::Tcp(socket.into()), file: None, is_shared: false })
+        Ok(Self::new(Accepting::Tcp(socket.into()), None, options))
     }
 
     /// Listens on a UNIX socket. A socket file that a server left behind is replaced; that of a server that still listens is
     /// not. The file goes when the listener does.
     ///
     /// # Errors
-    /// `AddrInUse` when a server listens there already, `AlreadyExists` when the file is something else, `InvalidInput` when
-    /// the name can't be one; and what the system says of the folder.
+    /// A [`ListenError`]: `AddrInUse` when a server listens there already, `AlreadyExists` when the file is something else,
+    /// `InvalidInput` when the name can't be one; and what the system says of the folder.
     pub fn unix(name: &UnixName, options: &SocketOptions) -> io::Result<Self> {
+        Self::on_unix(name, options).map_err(ListenError::at(&Address::Unix(name.clone())))
+    }
+
+    fn on_unix(name: &UnixName, options: &SocketOptions) -> io::Result<Self> {
         let address = name.to_system()?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         set_buffers(&socket, options)?;
@@ -84,16 +96,26 @@ impl Listener {
         let file = file.map(|path| SocketFile::new(path, options.unix_mode)).transpose()?;
         // Only now, when its mode is right, anybody gets in.
         socket.listen(options.backlog)?;
-        Ok(Self { socket: Accepting::Unix(socket.into()), file, is_shared: false })
+        Ok(Self::new(Accepting::Unix(socket.into()), file, options))
+    }
+
+    fn new(socket: Accepting, file: Option<SocketFile>, options: &SocketOptions) -> Self {
+        Self { socket, file, is_shared: false, receive_timeout: options.receive_timeout }
     }
 
     /// Takes over a listening socket that another process opened: a service manager, or one that hands over to its
     /// successor. Its file, if it has one, stays when the listener goes.
     ///
     /// # Errors
-    /// `InvalidInput` when the descriptor isn't a stream socket that listens.
+    /// `InvalidInput` when the descriptor isn't a stream socket that listens. The error names no address: that is the
+    /// caller's.
     pub fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
-        let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("the descriptor is {what}"));
+        let wrong = |what: &str| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("the descriptor is {what}; pass on a stream socket that listens"),
+            )
+        };
         let kind = sockopt::socket_type(&descriptor).map_err(|_| wrong("no socket"))?;
         if kind != SocketType::STREAM {
             return Err(wrong("a socket for datagrams"));
@@ -108,7 +130,7 @@ impl Listener {
             AddressFamily::UNIX => Accepting::Unix(descriptor.into()),
             _ => return Err(wrong("a socket of an unknown family")),
         };
-        Ok(Self { socket, file: None, is_shared: true })
+        Ok(Self { socket, file: None, is_shared: true, receive_timeout: None })
     }
 
     /// Where it listens.
@@ -133,17 +155,19 @@ impl Listener {
 
     /// Takes the next connection, if one is ready.
     pub(super) fn accept(&self, stop: &Arc<Stop>) -> io::Result<Stream> {
-        match &self.socket {
+        let stop = Arc::clone(stop);
+        let stream = match &self.socket {
             Accepting::Tcp(socket) => {
                 let (socket, address) = accept_tcp(socket)?;
-                Ok(Stream::tcp(socket, Peer::new(Address::Inet(address), None), Arc::clone(stop)))
+                Stream::tcp(socket, Peer::new(Address::Inet(address), None), stop)
             }
             Accepting::Unix(socket) => {
                 let (socket, address) = accept_unix(socket)?;
                 let credentials = credentials(&socket);
-                Ok(Stream::unix(socket, Peer::new(address, credentials), Arc::clone(stop)))
+                Stream::unix(socket, Peer::new(address, credentials), stop)
             }
-        }
+        };
+        Ok(stream.with_receive_timeout(self.receive_timeout))
     }
 }
 

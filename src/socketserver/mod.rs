@@ -13,13 +13,16 @@
 mod acceptor;
 mod address;
 mod alarm;
+mod bind;
 mod blocking;
 mod clients;
 mod crew;
 mod datagram;
 pub mod framing;
 mod handler;
+mod inherited;
 mod listener;
+mod one;
 mod options;
 mod parking;
 mod poller;
@@ -33,8 +36,9 @@ mod stream;
 mod throttle;
 
 pub use address::{Address, Credentials, Peer, UnixName};
+pub use bind::{ListenError, ToListeners};
 pub use blocking::blocking;
-pub use crew::slow;
+pub use crew::{pause, slow};
 pub use datagram::{
     DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Sender, Udp, UdpServer, UnixDatagram, UnixDatagramServer,
 };
@@ -45,5 +49,5 @@ pub use options::{
 };
 pub use server::Server;
 pub use stop::Stopper;
-pub use stream::Stream;
+pub use stream::{Reader, Stream, Writer};
 pub use throttle::Throttle;

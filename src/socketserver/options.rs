@@ -105,6 +105,10 @@ pub struct SocketOptions {
     pub receive_buffer_bytes: Option<usize>,
     /// SO_SNDBUF in bytes, of each connection. Default: none, as above.
     pub send_buffer_bytes: Option<usize>,
+    /// How long a blocking read of [`Stream`](super::Stream) waits for its peer before it fails with `TimedOut`, where no
+    /// [deadline](super::Stream::set_deadline) says more: Python's `StreamRequestHandler.timeout`. Handlers that don't wait
+    /// give deadlines of their own. Default: none, which is 65 s.
+    pub receive_timeout: Option<Duration>,
     /// The mode of a UNIX socket's file: who may write may connect. Default: none, which is what the umask leaves.
     pub unix_mode: Option<u32>,
     /// IPV6_V6ONLY: `[::]` takes no IPv4 connections. Default: false.
@@ -122,6 +126,7 @@ impl Default for SocketOptions {
             keepalive: false,
             receive_buffer_bytes: None,
             send_buffer_bytes: None,
+            receive_timeout: None,
             unix_mode: None,
             v6_only: false,
         }

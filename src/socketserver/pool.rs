@@ -270,7 +270,10 @@ impl<H: Handler> Pool<H> {
                 self.lot.requeue(id, connection);
                 self.queue_behind(id);
             }
-            Some(Ok(Next::Close)) => self.end(id, connection, End::Closed),
+            Some(Ok(Next::Close)) => {
+                let end = connection.stream.end_of_close();
+                self.end(id, connection, end);
+            }
             Some(Err(error)) => self.end(id, connection, End::Failed(error)),
             None => {
                 log::error!("{}: a handler panicked; the connection is closed", connection.stream.peer());

@@ -1,22 +1,48 @@
 //! [`Server`]: listeners, a pool, and a way to stop.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::acceptor::{Shards, accept_forever};
+use super::acceptor::{Shards, accept_forever, concerns_one_connection};
 use super::address::Address;
+use super::bind::ToListeners;
 use super::handler::Handler;
 use super::listener::Listener;
+use super::one::serve_one;
 use super::options::{Options, SocketOptions};
 use super::pool::Pool;
 use super::stop::{Stop, Stopper};
 
 /// Accepts connections and has a [`Handler`] serve them, until it is told to stop.
+///
+/// # Examples
+/// An echo, on a port of the system's choice, that another thread stops:
+///
+/// ```
+/// use std::io::{BufRead, BufReader, Read, Write};
+/// use salver::socketserver::{Server, blocking};
+///
+/// let server = Server::bind("127.0.0.1:0", blocking(|stream| {
+///     let (reader, mut writer) = stream.split();
+///     reader.lines().try_for_each(|line| writeln!(writer, "{}", line?))
+/// }))?;
+/// let (address, stopper) = (server.local_addrs()?[0].as_inet().unwrap(), server.stopper());
+/// let thread = std::thread::spawn(|| server.serve_forever());
+///
+/// let mut client = std::net::TcpStream::connect(address)?;
+/// client.write_all(b"hello\n")?;
+/// let mut line = String::new();
+/// BufReader::new(&client).read_line(&mut line)?;
+/// assert_eq!(line, "hello\n");
+///
+/// stopper.shutdown();
+/// thread.join().unwrap()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Server<H: Handler> {
     listeners: Vec<Listener>,
     handler: H,
@@ -25,15 +51,13 @@ pub struct Server<H: Handler> {
 }
 
 impl<H: Handler> Server<H> {
-    /// Listens on a TCP address (all of them, where a name has several) with default options.
+    /// Listens at an address with default options: `"127.0.0.1:9000"`, `"unix:/run/echo.sock"`, a `SocketAddr`, or
+    /// whatever else [`ToListeners`] is made for.
     ///
     /// # Errors
-    /// When the address means nothing, or the system refuses it.
-    pub fn bind(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
-        let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
-        let listen = |address: &SocketAddr| Listener::tcp(*address, &SocketOptions::default());
-        let listeners = addresses.iter().map(listen).collect::<io::Result<Vec<_>>>()?;
-        Self::new(listeners, handler, Options::default())
+    /// A [`ListenError`](super::ListenError), which names the address, when that means nothing or the system refuses it.
+    pub fn bind(address: impl ToListeners, handler: H) -> io::Result<Self> {
+        Self::new(address.to_listeners(&SocketOptions::default())?, handler, Options::default())
     }
 
     /// Serves connections of these listeners.
@@ -56,6 +80,33 @@ impl<H: Handler> Server<H> {
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper { stop: Arc::clone(&self.stop) }
+    }
+
+    /// Waits for one connection, serves it to its end on this thread, and returns: Python's `handle_request`. Waiting code
+    /// and wakers work as they do in a pool; limits and options of the pool don't count. False when the server was told to
+    /// stop before anybody came.
+    ///
+    /// # Errors
+    /// When the system refuses a connection, or has no descriptors left.
+    pub fn handle_one(&self) -> io::Result<bool> {
+        while !self.stop.is_requested() {
+            for listener in &self.listeners {
+                match listener.accept(&self.stop) {
+                    Ok(stream) => return serve_one(&self.handler, stream, &self.stop).map(|()| true),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock || concerns_one_connection(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.wait_for_connection();
+        }
+        Ok(false)
+    }
+
+    fn wait_for_connection(&self) {
+        let listeners = self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN));
+        let mut sources: Vec<_> = listeners.chain([PollFd::new(&*self.stop, PollFlags::IN)]).collect();
+        // A signal ends poll(2) early; then it is called again.
+        let _ = poll(&mut sources, None);
     }
 
     /// Serves until [`Stopper::shutdown`] is called. Then it accepts what the backlog holds, lets what is under way finish

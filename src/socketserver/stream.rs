@@ -14,13 +14,13 @@ use rustix::net::{SendFlags, getsockname, send};
 
 use super::address::{Address, Peer};
 use super::crew::slow;
-use super::handler::Interest;
+use super::handler::{End, Interest};
 use super::stop::Stop;
 
 /// Bytes read ahead for `Read` and `BufRead`.
 const READ_AHEAD_BYTES: usize = 8 << 10;
 
-/// How long a blocking call waits when no deadline is set.
+/// How long a blocking call waits when nothing else is said.
 const WAIT_MAX: Duration = Duration::from_secs(65);
 
 /// The connection, as its handler sees it.
@@ -30,14 +30,29 @@ const WAIT_MAX: Duration = Duration::from_secs(65);
 /// while they do another worker takes this one's place.
 #[derive(Debug)]
 pub struct Stream {
-    socket: Socket,
+    link: Link,
     peer: Peer,
+    incoming: Incoming,
+    ready_since: Option<Instant>,
+}
+
+/// What reading and writing share.
+#[derive(Debug)]
+struct Link {
+    socket: Socket,
     stop: Arc<Stop>,
-    read_ahead: Option<Box<ReadAhead>>,
     deadline: Option<Instant>,
+    receive_timeout: Duration,
+}
+
+/// What is known of the bytes that come.
+#[derive(Debug, Default)]
+struct Incoming {
+    read_ahead: Option<Box<ReadAhead>>,
     /// In this turn a read has found all there was.
     drained: bool,
-    ready_since: Option<Instant>,
+    /// A read has found the end.
+    ended: bool,
 }
 
 /// The transports. TLS will stand here.
@@ -66,7 +81,14 @@ impl Stream {
     }
 
     fn new(socket: Socket, peer: Peer, stop: Arc<Stop>) -> Self {
-        Self { socket, peer, stop, read_ahead: None, deadline: None, drained: false, ready_since: None }
+        let link = Link { socket, stop, deadline: None, receive_timeout: WAIT_MAX };
+        Self { link, peer, incoming: Incoming::default(), ready_since: None }
+    }
+
+    /// How long a blocking read waits, where that is set.
+    pub(super) fn with_receive_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.link.receive_timeout = timeout.unwrap_or(WAIT_MAX);
+        self
     }
 
     /// Who is at the other end.
@@ -86,7 +108,7 @@ impl Stream {
     /// Whether the server is stopping: an answer given now should say that it is the last.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stop.is_requested()
+        self.link.stop.is_requested()
     }
 
     /// An instant, before this turn, by which the first byte that a read will find had come. None where that isn't known:
@@ -101,32 +123,25 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` when nothing is there yet; else the connection is broken.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.read_ahead.as_mut().map(|ahead| ahead.take(buffer)) {
+        match self.incoming.read_ahead.as_mut().map(|ahead| ahead.take(buffer)) {
             Some(taken) if taken > 0 => Ok(taken),
-            _ => self.receive(buffer),
+            _ => self.incoming.receive(&self.link, buffer),
         }
-    }
-
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let received = match &mut self.socket {
-            Socket::Tcp(socket) => socket.read(buffer),
-            Socket::Unix(socket) => socket.read(buffer),
-        };
-        self.drained = match &received {
-            Ok(count) => (1..buffer.len()).contains(count),
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        };
-        received
     }
 
     /// A worker takes it up: what was read in earlier turns says nothing about now.
     pub(super) fn begin_turn(&mut self, ready_since: Option<Instant>) {
-        (self.drained, self.ready_since) = (false, ready_since);
+        (self.incoming.drained, self.ready_since) = (false, ready_since);
     }
 
     /// Whether the last read of this turn left nothing to read, and the stream goes on.
     pub(super) fn is_drained(&self) -> bool {
-        self.drained
+        self.incoming.drained
+    }
+
+    /// What it means that the handler closes now.
+    pub(super) fn end_of_close(&self) -> End {
+        if self.incoming.ended { End::EndOfStream } else { End::Closed }
     }
 
     /// Writes what there is room for.
@@ -134,7 +149,7 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` when there is no room; else the connection is broken.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(&*self, bytes, SendFlags::NOSIGNAL)?)
+        self.link.try_write(bytes)
     }
 
     /// Writes what there is room for, and lets the system hold it back until more follows.
@@ -154,7 +169,7 @@ impl Stream {
     /// # Errors
     /// As [`try_write`](Self::try_write).
     pub fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match &mut self.socket {
+        match &mut self.link.socket {
             Socket::Tcp(socket) => socket.write_vectored(pieces),
             Socket::Unix(socket) => socket.write_vectored(pieces),
         }
@@ -185,7 +200,7 @@ impl Stream {
     /// # Errors
     /// When the connection is already broken.
     pub fn shut_down_writing(&mut self) -> io::Result<()> {
-        match &self.socket {
+        match &self.link.socket {
             Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
             Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
         }
@@ -197,7 +212,7 @@ impl Stream {
     /// # Errors
     /// When the connection is already broken.
     pub fn discard_unsent(&mut self) -> io::Result<()> {
-        match &self.socket {
+        match &self.link.socket {
             Socket::Tcp(socket) => socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)),
             // What is unread goes with the peer's end alone.
             Socket::Unix(_) => Ok(()),
@@ -205,23 +220,46 @@ impl Stream {
     }
 
     /// The instant until which the blocking calls wait; past it they fail with [`io::ErrorKind::TimedOut`]. Without
-    /// one, each of them waits 65 s at most.
+    /// one a read waits for [`receive_timeout`](super::SocketOptions::receive_timeout), or 65 s, and a write 65 s.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.deadline = deadline;
+        self.link.deadline = deadline;
     }
 
-    /// Waits, as a blocked worker, until the socket can be read or written.
-    fn wait(&self, interest: Interest) -> io::Result<()> {
-        let now = Instant::now();
-        let until = self.deadline.unwrap_or(now + WAIT_MAX);
-        let Some(left) = until.checked_duration_since(now).filter(|left| !left.is_zero()) else {
-            return Err(io::ErrorKind::TimedOut.into());
-        };
-        slow(|| wait_for(self, interest, left, &self.stop))
+    /// A half to read from and one to write to, for code that does one while it is in the midst of the other, as
+    /// `for line in reader.lines()` with an answer to each is.
+    pub fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
+        (Reader { incoming: &mut self.incoming, link: &self.link }, Writer { link: &self.link })
     }
 }
 
-fn wait_for(socket: &Stream, interest: Interest, timeout: Duration, stop: &Stop) -> io::Result<()> {
+impl Link {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(self, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    /// Writes some of it, as a blocked worker.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Write, WAIT_MAX)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits, as a blocked worker, until the socket can be read or written.
+    fn wait(&self, interest: Interest, timeout: Duration) -> io::Result<()> {
+        let now = Instant::now();
+        // A timeout may be longer than the clock can tell.
+        let until = self.deadline.or_else(|| now.checked_add(timeout)).unwrap_or(now + WAIT_MAX);
+        let Some(left) = until.checked_duration_since(now).filter(|left| !left.is_zero()) else {
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        slow(|| wait_for(self, interest, left))
+    }
+}
+
+fn wait_for(link: &Link, interest: Interest, timeout: Duration) -> io::Result<()> {
     let reading = interest == Interest::Read;
     let flags = if reading { PollFlags::IN } else { PollFlags::OUT };
     let timeout = Timespec {
@@ -229,7 +267,7 @@ fn wait_for(socket: &Stream, interest: Interest, timeout: Duration, stop: &Stop)
         tv_nsec: timeout.subsec_nanos().into(),
     };
     // A stop ends the wait for a request, not the writing of an answer.
-    let mut both = [PollFd::new(socket, flags), PollFd::new(stop, PollFlags::IN)];
+    let mut both = [PollFd::new(link, flags), PollFd::new(&*link.stop, PollFlags::IN)];
     let sources = if reading { &mut both[..] } else { &mut both[..1] };
     match poll(sources, Some(&timeout)) {
         Ok(0) => Err(io::ErrorKind::TimedOut.into()),
@@ -241,21 +279,47 @@ fn wait_for(socket: &Stream, interest: Interest, timeout: Duration, stop: &Stop)
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.as_fd(),
-            Socket::Unix(socket) => socket.as_fd(),
-        }
+impl Incoming {
+    fn receive(&mut self, link: &Link, buffer: &mut [u8]) -> io::Result<usize> {
+        let received = match &link.socket {
+            Socket::Tcp(socket) => (&*socket).read(buffer),
+            Socket::Unix(socket) => (&*socket).read(buffer),
+        };
+        self.drained = match &received {
+            Ok(count) => (1..buffer.len()).contains(count),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        self.ended |= matches!(received, Ok(0)) && !buffer.is_empty();
+        received
     }
-}
 
-impl BufRead for Stream {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+    /// Reads ahead when nothing is left, as a blocked worker.
+    fn fill(&mut self, link: &Link) -> io::Result<&[u8]> {
         let mut ahead = self.read_ahead.take().unwrap_or_else(ReadAhead::boxed);
-        let filled = if ahead.is_empty() { self.refill(&mut ahead) } else { Ok(()) };
+        let filled = if ahead.is_empty() { self.refill(link, &mut ahead) } else { Ok(()) };
         let ahead = self.read_ahead.insert(ahead);
         filled.map(|()| &ahead.bytes[ahead.start..ahead.end])
+    }
+
+    fn refill(&mut self, link: &Link, ahead: &mut ReadAhead) -> io::Result<()> {
+        loop {
+            match self.receive(link, &mut ahead.bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    link.wait(Interest::Read, link.receive_timeout)?;
+                }
+                read => {
+                    (ahead.start, ahead.end) = (0, read?);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, link: &Link, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut ahead = self.fill(link)?;
+        let taken = ahead.read(buffer)?;
+        self.consume(taken);
+        Ok(taken)
     }
 
     fn consume(&mut self, amount: usize) {
@@ -265,37 +329,79 @@ impl BufRead for Stream {
     }
 }
 
-impl Stream {
-    fn refill(&mut self, ahead: &mut ReadAhead) -> io::Result<()> {
-        loop {
-            match self.receive(&mut ahead.bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Read)?,
-                read => {
-                    (ahead.start, ahead.end) = (0, read?);
-                    return Ok(());
-                }
-            }
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
         }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}
+
+impl BufRead for Stream {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.incoming.fill(&self.link)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.incoming.consume(amount);
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut ahead = self.fill_buf()?;
-        let taken = ahead.read(buffer)?;
-        self.consume(taken);
-        Ok(taken)
+        self.incoming.read(&self.link, buffer)
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Write)?,
-                done => return done,
-            }
-        }
+        self.link.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The half of a [`Stream`] that is read, and waits: Python's `rfile`.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    incoming: &'a mut Incoming,
+    link: &'a Link,
+}
+
+impl BufRead for Reader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.incoming.fill(self.link)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.incoming.consume(amount);
+    }
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.incoming.read(self.link, buffer)
+    }
+}
+
+/// The half of a [`Stream`] that is written, and waits: Python's `wfile`.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    link: &'a Link,
+}
+
+impl Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.link.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
