@@ -1,5 +1,21 @@
 //! salver: a multithreaded static HTTP/1.1 file server, and the small `socketserver` library it stands on.
 //!
+//! ```no_run
+//! use salver::socketserver::{Server, blocking};
+//! use std::io::{BufRead, Write};
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let echo = blocking(|stream| {
+//!         let (reader, mut writer) = stream.split();
+//!         reader.lines().try_for_each(|line| writeln!(writer, "{}", line?))
+//!     });
+//!     Server::bind("127.0.0.1:9000", echo)?.serve_forever()
+//! }
+//! ```
+//!
+//! That is an echo server, for two hundred clients at once and with a clean stop; [`socketserver`] goes on from there. An
+//! HTTP server of your own takes as much, see [below](#a-server-of-your-own).
+//!
 //! # The life of a request
 //!
 //! A connection comes in at a listener. Its acceptor thread queues it; a worker takes it from the queue and gives it its

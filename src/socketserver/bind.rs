@@ -33,7 +33,13 @@ impl ToListeners for &str {
                 |_| ListenError::new(self, ErrorKind::InvalidInput, "a descriptor is a number, as in fd:3");
             return Ok(vec![Listener::inherited(number.parse().map_err(not_a_number)?)?]);
         }
-        let named = |error| ListenError { address: self.to_owned(), cause: error };
+        let named = |error: io::Error| match error.kind() {
+            ErrorKind::InvalidInput => {
+                let reason = format!("{error}; an address is HOST:PORT, unix:PATH or fd:NUMBER");
+                ListenError::new(self, ErrorKind::InvalidInput, reason)
+            }
+            _ => ListenError { address: self.to_owned(), cause: error },
+        };
         on_addresses(self.to_socket_addrs().map_err(named), options)
     }
 }
@@ -157,5 +163,26 @@ impl Error for ListenError {
 impl From<ListenError> for io::Error {
     fn from(error: ListenError) -> Self {
         Self::new(error.cause.kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_told_with_a_remedy() {
+        for (address, errno, remedy) in [
+            ("127.0.0.1:80", Errno::ACCESS, "root"),
+            ("127.0.0.1:8000", Errno::ADDRINUSE, "another address"),
+            ("192.0.2.1:80", Errno::ADDRNOTAVAIL, "of this machine"),
+            ("unix:/run/a.sock", Errno::ACCESS, "write to"),
+            ("unix:/no/a.sock", Errno::NOENT, "make the folder"),
+        ] {
+            let error = ListenError::at(&address)(errno.into()).to_string();
+            assert!(error.starts_with(address) && error.contains(remedy), "{error}");
+        }
     }
 }

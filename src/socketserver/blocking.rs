@@ -7,6 +7,9 @@ use super::stream::Stream;
 
 /// Makes a handler of a function that reads and writes its stream until it is done; returning closes the connection.
 ///
+/// A read that waits for too long fails with `TimedOut` ([`receive_timeout`](super::SocketOptions::receive_timeout)), and
+/// with `ConnectionAborted` when the server is told to stop, so that an idle client holds up no stop.
+///
 /// While it waits for its peer a spare worker takes its place, so that hundreds of such clients are served at once, each
 /// at the price of a thread. For thousands, write a [`Handler`] that doesn't wait.
 ///
@@ -15,10 +18,9 @@ use super::stream::Stream;
 /// use salver::socketserver::{Server, blocking};
 ///
 /// let echo = blocking(|stream| {
-///     let mut line = String::new();
-///     while stream.read_line(&mut line)? > 0 {
-///         stream.write_all(line.as_bytes())?;
-///         line.clear();
+///     let (reader, mut writer) = stream.split();
+///     for line in reader.lines() {
+///         writeln!(writer, "{}", line?)?;
 ///     }
 ///     Ok(())
 /// });

@@ -1,0 +1,210 @@
+//! Every transport runs the same echo test; what else is particular to one; addresses that cannot be listened on.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
+
+use salver::socketserver::{Address, ListenError, ToListeners, UnixName};
+
+use crate::*;
+
+fn named(path: &Path) -> UnixName {
+    UnixName::Path(path.to_owned())
+}
+
+fn unix(path: &Path) -> io::Result<Listener> {
+    Listener::unix(&named(path), &SocketOptions::default())
+}
+
+/// Runs this server as long as the test talks to it.
+fn with_echo(listeners: Vec<Listener>, talk: impl FnOnce()) {
+    let server = Server::new(listeners, echo_handler(), Options::default()).unwrap();
+    let stopper = server.stopper();
+    let thread = thread::spawn(|| server.serve_forever());
+    talk();
+    stopper.shutdown();
+    thread.join().unwrap().unwrap();
+}
+
+fn check_echo(mut stream: impl Read + Write, end_sending: impl FnOnce()) {
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+    end_sending();
+    assert_eq!(stream.read(&mut answer).unwrap(), 0);
+}
+
+fn check_unix_echo(stream: &UnixStream) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    check_echo(stream, || stream.shutdown(std::net::Shutdown::Write).unwrap());
+}
+
+#[test]
+fn tcp_echoes() {
+    let listener = Listener::tcp(([127, 0, 0, 1], 0).into(), &SocketOptions::default()).unwrap();
+    let address = listener.local_address().unwrap().as_inet().unwrap();
+    with_echo(vec![listener], || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        check_echo(&stream, || stream.shutdown(std::net::Shutdown::Write).unwrap());
+    });
+}
+
+#[test]
+fn a_unix_socket_echoes_and_its_file_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    let listener = unix(&path).unwrap();
+    assert_eq!(listener.local_address().unwrap(), Address::Unix(named(&path)));
+    assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+    with_echo(vec![listener], || (0..3).for_each(|_| check_unix_echo(&UnixStream::connect(&path).unwrap())));
+    assert!(!path.exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_name_echoes() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+    let name = format!("salver-test-{}", std::process::id());
+    let listener = Listener::unix(&UnixName::parse(format!("@{name}").as_ref()), &SocketOptions::default()).unwrap();
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    with_echo(vec![listener], || check_unix_echo(&UnixStream::connect_addr(&address).unwrap()));
+}
+
+#[test]
+fn what_a_dead_server_left_is_replaced_and_a_live_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    // A listener of the standard library leaves its file.
+    drop(UnixListener::bind(&path).unwrap());
+    let listener = unix(&path).unwrap();
+    let error = unix(&path).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains("stop it"), "{error}");
+    with_echo(vec![listener], || check_unix_echo(&UnixStream::connect(&path).unwrap()));
+    fs::write(&path, "no socket").unwrap();
+    let error = unix(&path).unwrap_err();
+    assert_eq!((error.kind(), &*fs::read_to_string(&path).unwrap()), (io::ErrorKind::AlreadyExists, "no socket"));
+}
+
+/// A successor may have taken the name over.
+#[test]
+fn the_file_of_another_socket_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    let listener = unix(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let _successor = UnixListener::bind(&path).unwrap();
+    drop(listener);
+    assert!(path.exists());
+}
+
+#[test]
+fn the_mode_of_the_file_is_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    let mut options = SocketOptions::default();
+    options.unix_mode = Some(0o620);
+    let _listener = Listener::unix(&named(&path), &options).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o620);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_unix_peer_is_known_by_its_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("who.sock");
+    let (handler, _ends) = Each::new(|stream, _, _| {
+        let credentials = stream.peer().credentials().unwrap();
+        stream.try_write(format!("{} {}", credentials.process, stream.peer()).as_bytes())?;
+        Ok(Next::Close)
+    });
+    let server = Server::new(vec![unix(&path).unwrap()], handler, Options::default()).unwrap();
+    let stopper = server.stopper();
+    let thread = thread::spawn(|| server.serve_forever());
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(io::read_to_string(&mut stream).unwrap(), format!("{} unix:", std::process::id()));
+    stopper.shutdown();
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn sockets_that_others_opened_are_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.sock");
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    let descriptors = [OwnedFd::from(tcp), UnixListener::bind(&path).unwrap().into()];
+    let listeners = descriptors.map(|descriptor| Listener::from_descriptor(descriptor).unwrap());
+    with_echo(listeners.into(), || {
+        check_unix_echo(&UnixStream::connect(&path).unwrap());
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        check_echo(&stream, || stream.shutdown(std::net::Shutdown::Write).unwrap());
+    });
+    assert!(path.exists(), "the file is its owner's");
+}
+
+#[test]
+fn a_descriptor_that_does_not_listen_is_an_error_that_says_what_it_is() {
+    let file: OwnedFd = tempfile::tempfile().unwrap().into();
+    let datagrams: OwnedFd = UnixDatagram::unbound().unwrap().into();
+    let silent: OwnedFd = UnixStream::pair().unwrap().0.into();
+    for (descriptor, what) in [(file, "no socket"), (datagrams, "datagrams"), (silent, "doesn't listen")] {
+        let error = Listener::from_descriptor(descriptor).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+/// Errors of `bind` name the address, and what can be done.
+#[test]
+fn an_address_that_cannot_be_listened_on_is_named_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| format!("unix:{}", folder.path().join(name).display());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _there = TcpListener::bind(taken).unwrap();
+    let _live = path("live").to_listeners(&SocketOptions::default()).unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let too_long = path(&"x".repeat(200));
+    for (address, kind, remedy) in [
+        (&*taken.to_string(), io::ErrorKind::AddrInUse, "choose another address"),
+        ("192.0.2.1:0", io::ErrorKind::AddrNotAvailable, "choose an address of this machine"),
+        (&path("live"), io::ErrorKind::AddrInUse, "stop it, or choose another path"),
+        (&path("file"), io::ErrorKind::AlreadyExists, "remove it, or choose another path"),
+        (&path("no/folder"), io::ErrorKind::NotFound, "make the folder first"),
+        (&too_long, io::ErrorKind::InvalidInput, "at most"),
+        ("unix:", io::ErrorKind::InvalidInput, "needs a name"),
+        ("fd:three", io::ErrorKind::InvalidInput, "a number"),
+        ("127.0.0.1", io::ErrorKind::InvalidInput, "HOST:PORT"),
+        ("127.0.0.1:99999", io::ErrorKind::InvalidInput, "HOST:PORT"),
+    ] {
+        let error = Server::bind(address, echo_handler()).err().unwrap();
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{address}: ")) && text.contains(remedy), "{text}");
+        assert_eq!(error.kind(), kind, "{text}");
+        let error: ListenError = error.downcast().unwrap();
+        assert_eq!((error.address(), error.cause().kind()), (address, kind));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_number_that_is_no_listening_socket_is_named_with_a_remedy() {
+    let file = tempfile::tempfile().unwrap();
+    let number = std::os::fd::AsRawFd::as_raw_fd(&file);
+    for (address, remedy) in
+        [(format!("fd:{number}"), "pass on a stream socket"), ("fd:999999".to_owned(), "have it passed on")]
+    {
+        let error = Server::bind(&*address, echo_handler()).err().unwrap();
+        assert!(
+            error.to_string().starts_with(&format!("{address}: ")) && error.to_string().contains(remedy),
+            "{error}"
+        );
+    }
+}
