@@ -7,6 +7,7 @@ mod integration {
     mod command_line;
     mod confinement;
     mod faults;
+    mod fields;
     mod files;
     mod http;
     mod leaks;
@@ -16,6 +17,7 @@ mod integration {
     mod preconditions;
     mod process;
     mod ranges;
+    mod routing;
     mod sockets;
     mod stopping;
     mod transfers;

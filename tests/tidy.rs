@@ -12,7 +12,11 @@ const LAYERS: [(&str, &[&str]); 3] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 8] = [
+const PURE: [&str; 12] = [
+    "src/files/headers_file.rs",
+    "src/files/navigation.rs",
+    "src/files/pattern.rs",
+    "src/files/rules.rs",
     "src/files/target.rs",
     "src/files/conditional.rs",
     "src/files/range.rs",

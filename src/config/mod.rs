@@ -121,7 +121,10 @@ pub fn load(
     let written = apply(settings, &mut config)?;
     fit_workers(&mut config, written.get("workers"))?;
     note_connections(&mut config);
-    check_root(&config.files.root, written.get("root"))?;
+    settle_root(&mut config.files, written.get("root"))?;
+    let mut fields = headers_of(&config.files.root)?;
+    fields.append(&mut config.files.fields);
+    config.files.fields = fields;
     config.notes.iter_mut().for_each(|note| *note = one_line(note));
     config.port_asked = written.contains_key("port");
     config.sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
@@ -193,6 +196,32 @@ fn note_connections(config: &mut Config) {
     }
 }
 
+/// A root that is a file is that file alone, in its directory.
+fn settle_root(files: &mut files::Options, written: Option<&Setting<'_>>) -> Result<(), Error> {
+    if files.root.is_file()
+        && let (Some(directory), Some(name)) = (files.root.parent(), files.root.file_name())
+    {
+        let name = name
+            .to_str()
+            .ok_or_else(|| Error::Mistake(format!("{}: its name is not UTF-8; rename it", files.root.display())))?;
+        files.single = Some(name.to_owned());
+        files.root = directory.to_owned();
+    }
+    check_root(&files.root, written)
+}
+
+/// The rules of a `_headers` file in the root.
+fn headers_of(root: &Path) -> Result<Vec<files::FieldRule>, Error> {
+    let path = root.join("_headers");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => return Ok(Vec::new()),
+        Err(error) => return Err(Error::Refused(format!("{} cannot be read: {error}", path.display()))),
+    };
+    files::parse_headers_file(&text)
+        .map_err(|(line, expected)| Error::Mistake(format!("{}:{line}: {expected}", path.display())))
+}
+
 /// The "." at the end asks for search permission too: to list the root is not enough to serve from it.
 fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
     let Err(error) = std::fs::read_dir(root.join(".")) else { return Ok(()) };
@@ -214,6 +243,7 @@ fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
 #[must_use]
 pub fn describe(config: &Config) -> String {
     let mut config = config.clone();
+    config.files.root = config.files.shown();
     let values: Vec<_> = KEYS.iter().map(|key| (key, (key.field)(&mut config).toml())).collect();
     let name_width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or_default();
     let value_width = values.iter().map(|(_, value)| value.chars().count()).max().unwrap_or_default().min(40);

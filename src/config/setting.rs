@@ -115,17 +115,35 @@ fn unknown_variable(name: &str) -> String {
 /// Flags that may be repeated become one list, separated by commas as in a variable.
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
-    let flags: [(&str, &'static str, Option<OsString>); 7] = [
+    let yes = |given: bool| given.then(|| "true".into());
+    let flags: [(&str, &'static str, Option<OsString>); 14] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
         ("port", "--port", args.port.clone().map(Into::into)),
         ("index", "--index", list(&args.index)),
         ("workers", "--workers", args.workers.clone().map(Into::into)),
-        ("quiet", "--quiet", args.quiet.then(|| "true".into())),
+        ("quiet", "--quiet", yes(args.quiet)),
+        ("clean_urls", "--no-clean-urls", args.no_clean_urls.then(|| "false".into())),
+        ("trailing_slash", "--trailing-slash", args.trailing_slash.clone().map(Into::into)),
+        ("spa", "--spa", args.spa.clone().map(Into::into)),
+        ("security_headers", "--security-headers", yes(args.security_headers)),
+        ("isolate", "--isolate", yes(args.isolate)),
+        ("immutable_hashed", "--immutable-hashed", yes(args.immutable_hashed)),
+        ("symlinks", "--symlinks", args.symlinks.clone().map(Into::into)),
     ];
     let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
-    flags.into_iter().filter_map(setting).collect()
+    let rules: [(&str, &'static str, &Vec<String>); 4] = [
+        ("error_page", "--error-page", &args.error_page),
+        ("hide", "--hide", &args.hide),
+        ("type", "--type", &args.types),
+        ("header", "--header", &args.header),
+    ];
+    let rules = rules.into_iter().filter(|(_, _, rules)| !rules.is_empty()).filter_map(|(key, flag, rules)| {
+        let (text, value) = (rules.join(", "), Value::Rules(rules.clone()));
+        Some(Setting { key: Key::named(key)?, source: Source::Flag(flag), text, value, base: current_dir })
+    });
+    flags.into_iter().filter_map(setting).chain(rules).collect()
 }
 
 fn written<'t>(key: &'static Key, source: Source, value: OsString, base: &'t Path) -> Setting<'t> {

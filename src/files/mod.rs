@@ -1,19 +1,26 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
-//! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
-//! index or redirect (here), `representation` (head, content, and its `validators`), `conditional` (preconditions),
-//! `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one
-//! look whether the file has changed, by its `stamp`.
+//! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `lookup` (which file that means: an
+//! index, a page with a clean URL, a redirect), `root` (opening beneath the root), `representation` (head with the fields
+//! that `rules` want, content, and its `validators`), `conditional` (preconditions), `range` (and `multipart`), and the
+//! [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has changed,
+//! by its `stamp`. Where there is nothing, `errors` finds the page that says so.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
 mod conditional;
+mod errors;
+mod headers_file;
+mod lookup;
 mod mime;
 mod multipart;
+mod navigation;
 mod options;
+mod pattern;
 mod range;
 mod representation;
 mod root;
+mod rules;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
@@ -28,26 +35,38 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ::http::{HeaderValue, Method, StatusCode, header};
 use log::Level;
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use rustix::fs::Stat;
 
 use self::cache::{Cache, Entry};
 use self::conditional::Outcome;
+use self::errors::Nothing;
+use self::lookup::Resource;
 use self::range::Selection;
-use self::representation::{Representation, tags_content};
+use self::representation::{Presentation, Representation, tags_content};
 use self::root::{Found, Miss, Root};
+use self::rules::{dress, is_hashed};
 use self::stamp::{Evidence, Witness};
-use self::target::{SafePath, Unsafe};
+use self::target::SafePath;
 use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
+pub use self::headers_file::parse_headers_file;
 use self::options::ABSENT_BYTES_MAX;
-pub use self::options::{EtagSource, Options, Symlinks};
+pub use self::options::{EtagSource, Options, Symlinks, TrailingSlash};
+pub use self::pattern::Pattern;
+pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// The page of a site that tells that there is no such page.
-const NOT_FOUND_PAGE: &[u8] = b"/404.html";
+/// The key of what answers navigations for which there is nothing: no target is like it.
+const FALLBACK: &str = "fallback";
+
+/// Of what is served: look again before it is used again.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Of what changes its name when it changes: no need to look again for a year.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// To read more than this takes long enough to call it so.
 const SLOW_BYTES: u64 = 1 << 20;
@@ -59,8 +78,10 @@ pub struct Files {
     cache: Cache<Representation>,
     /// Names that are not there, as often asked for as those that are.
     absent: Cache<()>,
-    /// What they are told.
+    /// What they are told, where no rule says more.
     not_found: PreparedResponse,
+    /// What answers say besides.
+    field_rules: Vec<FieldRule>,
     /// Lines of the log that peers cause: what is not served, and what can't be.
     not_served: Throttle,
     failed: Throttle,
@@ -74,25 +95,6 @@ impl fmt::Debug for Files {
     }
 }
 
-/// What a target turns out to be.
-enum Resource {
-    File(Arc<Entry<Representation>>),
-    /// A directory that was asked for without its slash; its canonical target.
-    Moved(String),
-}
-
-/// Why a target has no resource.
-enum Nothing {
-    /// No URI of this server.
-    Malformed,
-    /// Not there.
-    Absent,
-    /// There, but not for serving; the reason is in the log. The client is told the same.
-    Refused,
-    /// The system failed; the reason is in the log.
-    Failed(StatusCode),
-}
-
 impl Files {
     /// Serves as these options say. The root may come and go while it is served.
     #[must_use]
@@ -103,6 +105,7 @@ impl Files {
             cache: Cache::new(options.cache_bytes_max, idle, revalidate),
             absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
             not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
+            field_rules: options.field_rules(),
             options,
             not_served: Throttle::default(),
             failed: Throttle::default(),
@@ -112,95 +115,52 @@ impl Files {
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
-            Ok(Resource::File(entry)) => select(&entry.value, request, self.options.ranges_max),
-            Ok(Resource::Moved(target)) => redirect(target, query),
-            Err(nothing) => self.explain(nothing, request.begun),
+            Ok(Resource::File(entry)) => self.select(&entry.value, request, path),
+            Ok(Resource::Moved(target)) => self.dressed(redirect(target, query), path),
+            Err(nothing) => match self.fallback(request, path, &nothing) {
+                Some(page) => self.select(&page.value, request, path),
+                None => self.explain(nothing, path, request.begun),
+            },
         }
     }
 
     /// Answers a method that files don't have: 405 where there is something, else what a GET would be told.
     fn refuse_method(&self, path: &[u8], begun: Option<Instant>) -> Response {
         match self.find(path, begun) {
-            Ok(_) => Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW),
-            Err(nothing) => self.explain(nothing, begun),
+            Ok(_) => self.error(StatusCode::METHOD_NOT_ALLOWED, path, begun).field(header::ALLOW, ALLOW),
+            Err(nothing) => self.explain(nothing, path, begun),
         }
     }
 
-    fn explain(&self, nothing: Nothing, begun: Option<Instant>) -> Response {
-        match nothing {
-            Nothing::Malformed => Response::error_page(StatusCode::BAD_REQUEST),
-            Nothing::Failed(status) => Response::error_page(status),
-            Nothing::Absent | Nothing::Refused => match self.find(NOT_FOUND_PAGE, begun) {
-                Ok(Resource::File(page)) => page.value.as_page(StatusCode::NOT_FOUND),
-                _ => self.not_found.response(),
-            },
+    /// From a representation to the answer that the request's conditions and range select.
+    fn select(&self, representation: &Representation, request: &Request<'_>, path: &[u8]) -> Response {
+        let (fields, validators) = (request.fields, &representation.validators);
+        match conditional::evaluate(fields, validators, SystemTime::now) {
+            Outcome::NotModified => return representation.not_modified(),
+            Outcome::Failed => return self.error(StatusCode::PRECONDITION_FAILED, path, request.begun),
+            Outcome::Proceed => {}
         }
-    }
-
-    /// Finds what a path means: from the cache by the path as it came, then by its canonical spelling, then from disk.
-    fn find(&self, path: &[u8], begun: Option<Instant>) -> Result<Resource, Nothing> {
-        if let Some(kept) = self.recall(path, begun) {
-            return kept;
-        }
-        let safe = SafePath::parse(path).map_err(|reason| self.refuse_target(path, reason))?;
-        let canonical = safe.canonical();
-        if canonical.as_bytes() != path
-            && let Some(kept) = self.recall(canonical.as_bytes(), begun)
-        {
-            return kept;
-        }
-        if safe.is_directory { self.find_index(&safe, &canonical) } else { self.find_file(&safe, &canonical) }
-    }
-
-    /// What was found before, if that still holds.
-    fn recall(&self, target: &[u8], begun: Option<Instant>) -> Option<Result<Resource, Nothing>> {
-        match self.cache.find(target, begun) {
-            Some(entry) => Some(Ok(Resource::File(entry))),
-            None => self.absent.find(target, begun).map(|_| Err(Nothing::Absent)),
-        }
-    }
-
-    /// Keeps that there is nothing, as long as these names mean nothing.
-    fn forgo(&self, canonical: &str, evidence: Evidence) -> Nothing {
-        if evidence.is_complete {
-            self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
-        }
-        Nothing::Absent
-    }
-
-    fn find_file(&self, path: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
-        let mut evidence = Evidence::begin();
-        match self.open(path) {
-            Ok(Found::Directory) => Ok(Resource::Moved(path.as_directory().canonical())),
-            Ok(Found::File(file, stat)) => self.keep(canonical, path, file, &stat, evidence).map(Resource::File),
-            Err(Nothing::Absent) => {
-                evidence.witnesses.extend(Witness::new(self.root.locate(path), None));
-                Err(self.forgo(canonical, evidence))
-            }
-            Err(nothing) => Err(nothing),
-        }
-    }
-
-    /// The first index that a directory has. That those before it are missing is part of what has to hold.
-    fn find_index(&self, directory: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
-        let mut evidence = Evidence::begin();
-        for name in &self.options.index {
-            let path = directory.join(name);
-            match self.open(&path) {
-                Ok(Found::File(file, stat)) => {
-                    return self.keep(canonical, &path, file, &stat, evidence).map(Resource::File);
-                }
-                Ok(Found::Directory) | Err(Nothing::Absent) => {
-                    evidence.witnesses.extend(Witness::new(self.root.locate(&path), None));
-                }
-                Err(Nothing::Refused) => evidence.is_complete = false,
-                Err(nothing) => return Err(nothing),
+        // Range is defined for GET alone (RFC 9110 section 14.2).
+        let range = fields.only("range").filter(|_| request.method == Method::GET);
+        let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now)) else {
+            return representation.whole();
+        };
+        match range::select(range, representation.length, self.options.ranges_max) {
+            Selection::Whole => representation.whole(),
+            Selection::Part(part) => representation.part(part),
+            Selection::Parts(parts) => representation.parts(&parts),
+            Selection::Unsatisfiable => {
+                let page = self.error(StatusCode::RANGE_NOT_SATISFIABLE, path, request.begun);
+                page.field(header::CONTENT_RANGE, unsatisfied(representation.length))
             }
         }
-        Err(self.forgo(canonical, evidence))
     }
 
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
+        if self.options.hide.iter().any(|pattern| pattern.covers(path.as_bytes())) {
+            self.not_served.say(Level::Info, format_args!("{}: not served: it is hidden", path.canonical()));
+            return Err(Nothing::Refused);
+        }
         let opened = self.root.open(path).or_else(|miss| match miss {
             // What is kept ready can be opened again; what is asked for now comes first.
             Miss::Failed(error) if descriptors_ran_out(&error) => {
@@ -224,10 +184,11 @@ impl Files {
         self.options.cache_bytes_max.div_ceil(self.options.cache_descriptors_max.max(1) as u64)
     }
 
-    /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile.
+    /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile. `key` is the canonical
+    /// target, or [`FALLBACK`].
     fn keep(
         &self,
-        canonical: &str,
+        key: &str,
         path: &SafePath,
         file: File,
         stat: &Stat,
@@ -235,13 +196,13 @@ impl Files {
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let bytes = FileVersion::of_stat(stat).bytes;
         if bytes <= SLOW_BYTES || !tags_content(&self.options, bytes) {
-            return self.keep_now(canonical, path, file, stat, evidence);
+            return self.keep_now(key, path, file, stat, evidence);
         }
         slow(|| {
             let _turn = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.cache.find(canonical.as_bytes(), None) {
+            match self.cache.find(key.as_bytes(), None) {
                 Some(entry) => Ok(entry),
-                None => self.keep_now(canonical, path, file, stat, evidence),
+                None => self.keep_now(key, path, file, stat, evidence),
             }
         })
     }
@@ -249,40 +210,41 @@ impl Files {
     /// Makes a file ready, and keeps it for the next request, unless its next change might not show.
     fn keep_now(
         &self,
-        canonical: &str,
+        key: &str,
         path: &SafePath,
         file: File,
         stat: &Stat,
         mut evidence: Evidence,
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
-        let content_type = mime::content_type(path.as_path());
-        let made = Representation::of(file, stat, content_type, &self.options);
+        let made = Representation::of(file, stat, self.presentation(key, path), &self.options);
         let (representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
         evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
         let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
         let is_complete = evidence.is_complete;
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
         if is_complete && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
-            self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
+            self.cache.insert(key.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
     }
 
-    fn refuse_target(&self, path: &[u8], reason: Unsafe) -> Nothing {
-        let why = match reason {
-            Unsafe::Malformed => return Nothing::Malformed,
-            Unsafe::Above => "it leads above the root",
-            Unsafe::Separator => "it has a separator within a segment",
-            Unsafe::Hidden => "its name begins with a dot",
-        };
-        self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.escape_ascii()));
-        Nothing::Refused
-    }
-
-    fn fail(&self, path: &SafePath, error: &std::io::Error) -> Nothing {
-        self.failed.say(Level::Error, format_args!("{}: {error}", path.canonical()));
-        let is_passing = descriptors_ran_out(error);
-        Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
+    /// What is said of a file: its type, and what the rules want. A fallback is never to be kept for long.
+    fn presentation(&self, key: &str, path: &SafePath) -> Presentation {
+        let paths = [key.trim_start_matches('/').as_bytes(), path.as_bytes()];
+        let decoded: Vec<u8> = percent_decode(paths[0]).collect();
+        let dress = dress(&self.field_rules, &[&decoded, paths[1]]);
+        let hashed = self.options.immutable_hashed && is_hashed(path.name());
+        let content_type = TypeRule::find(&self.options.types, path.as_bytes());
+        Presentation {
+            content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
+            cache_control: match dress.cache_control {
+                _ if key == FALLBACK => NO_CACHE,
+                Some(rule) => rule,
+                None if hashed => IMMUTABLE,
+                None => NO_CACHE,
+            },
+            fields: dress.fields,
+        }
     }
 }
 
@@ -290,14 +252,17 @@ impl Handler for Files {
     fn handle(&self, request: &Request<'_>) -> Response {
         match (&request.method, request.target) {
             (&Method::GET | &Method::HEAD, Target::Path { path, query }) => self.get(request, path, query),
-            (&Method::OPTIONS, _) => Response::new(StatusCode::NO_CONTENT).field(header::ALLOW, ALLOW),
+            (&Method::OPTIONS, target) => {
+                let path = if let Target::Path { path, .. } = target { path } else { b"" };
+                self.dressed(Response::new(StatusCode::NO_CONTENT).field(header::ALLOW, ALLOW), path)
+            }
             (&Method::CONNECT | &Method::TRACE, _) => {
-                Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW)
+                self.error(StatusCode::METHOD_NOT_ALLOWED, b"", request.begun).field(header::ALLOW, ALLOW)
             }
             (&Method::POST | &Method::PUT | &Method::DELETE | &Method::PATCH, Target::Path { path, .. }) => {
                 self.refuse_method(path, request.begun)
             }
-            _ => Response::error_page(StatusCode::NOT_IMPLEMENTED),
+            _ => self.error(StatusCode::NOT_IMPLEMENTED, b"", request.begun),
         }
     }
 
@@ -309,31 +274,9 @@ impl Handler for Files {
     }
 }
 
-/// From a representation to the answer that the request's conditions and range select.
-fn select(representation: &Representation, request: &Request<'_>, ranges_max: usize) -> Response {
-    let (fields, validators) = (request.fields, &representation.validators);
-    match conditional::evaluate(fields, validators, SystemTime::now) {
-        Outcome::NotModified => return representation.not_modified(),
-        Outcome::Failed => return Response::error_page(StatusCode::PRECONDITION_FAILED),
-        Outcome::Proceed => {}
-    }
-    // Range is defined for GET alone (RFC 9110 section 14.2).
-    let range = fields.only("range").filter(|_| request.method == Method::GET);
-    let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now)) else {
-        return representation.whole();
-    };
-    match range::select(range, representation.length, ranges_max) {
-        Selection::Whole => representation.whole(),
-        Selection::Part(part) => representation.part(part),
-        Selection::Parts(parts) => representation.parts(&parts),
-        Selection::Unsatisfiable => unsatisfiable(representation.length),
-    }
-}
-
-fn unsatisfiable(length: u64) -> Response {
-    let content_range = HeaderValue::try_from(format!("bytes */{length}"));
-    let page = Response::error_page(StatusCode::RANGE_NOT_SATISFIABLE);
-    content_range.into_iter().fold(page, |page, value| page.field(header::CONTENT_RANGE, value))
+/// Of a range that can't be satisfied (RFC 9110 section 14.4).
+fn unsatisfied(length: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("bytes */{length}")).unwrap_or(HeaderValue::from_static("bytes */*"))
 }
 
 /// What a peer may send in a query all the same, and a URI has not (RFC 3986 section 3.4).
@@ -374,7 +317,7 @@ fn redirect(target: String, query: Option<&[u8]>) -> Response {
     match HeaderValue::try_from(location) {
         Ok(location) => Response::error_page(StatusCode::MOVED_PERMANENTLY)
             .field(header::LOCATION, location)
-            .field(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            .field(header::CACHE_CONTROL, NO_CACHE),
         Err(_) => Response::error_page(StatusCode::BAD_REQUEST),
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rustix::fs::Stat;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::NO_CACHE;
 use super::multipart;
 use super::options::{EtagSource, Options};
 use super::stamp::Stamp;
@@ -24,8 +25,14 @@ const TORN_READS_MAX: usize = 3;
 /// What is read of a file at once to make its digest.
 const DIGEST_BUFFER_BYTES: usize = 64 << 10;
 
-/// Of what is served: look again before it is used again.
-const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// What is said of a file, whatever its state.
+#[derive(Clone, Debug)]
+pub(super) struct Presentation {
+    pub(super) content_type: HeaderValue,
+    pub(super) cache_control: HeaderValue,
+    /// What else the site wants said.
+    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
+}
 
 /// What can be asked of a file, ready.
 #[derive(Debug)]
@@ -53,19 +60,20 @@ impl Representation {
     pub(super) fn of(
         file: File,
         stat: &Stat,
-        content_type: HeaderValue,
+        presentation: Presentation,
         options: &Options,
     ) -> io::Result<(Self, Option<Stamp>)> {
         let mut state = State::read(file, Stamp::of(stat), options.cache_file_bytes_max)?;
         let digest = if tags_content(options, state.content.length()) { state.digest()? } else { None };
         let stamp = state.is_told.then_some(state.stamp);
         let validators = Validators::new(options.etag, digest, state.stamp, SystemTime::now());
-        Ok((Self::new(state.content, validators, content_type), stamp))
+        Ok((Self::new(state.content, validators, presentation), stamp))
     }
 
-    fn new(content: Content, validators: Validators, content_type: HeaderValue) -> Self {
+    fn new(content: Content, validators: Validators, presentation: Presentation) -> Self {
         let length = content.length();
-        let shared = shared_fields(&validators);
+        let content_type = presentation.content_type.clone();
+        let shared = shared_fields(&validators, presentation);
         let mut fields = shared.clone();
         let parts = PreparedHead::new(StatusCode::PARTIAL_CONTENT, &fields, None);
         fields.push((header::CONTENT_TYPE, content_type.clone()));
@@ -141,8 +149,9 @@ impl Representation {
 }
 
 /// What 200 and 206 share.
-fn shared_fields(validators: &Validators) -> Vec<(HeaderName, HeaderValue)> {
-    let mut fields = vec![(header::CACHE_CONTROL, NO_CACHE)];
+fn shared_fields(validators: &Validators, presentation: Presentation) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields = vec![(header::CACHE_CONTROL, presentation.cache_control)];
+    fields.extend(presentation.fields);
     let etag = validators.etag.as_ref().and_then(|etag| HeaderValue::from_bytes(etag).ok());
     fields.extend(etag.map(|etag| (header::ETAG, etag)));
     let seconds = validators.last_modified.and_then(|seconds| u64::try_from(seconds).ok());
@@ -252,6 +261,10 @@ fn ascii_value(value: String) -> HeaderValue {
 mod tests {
     use super::*;
 
+    fn plain() -> Presentation {
+        Presentation { content_type: NO_CACHE, cache_control: NO_CACHE, fields: Vec::new() }
+    }
+
     /// Memory for what a file grew to while it was read would be the end of the server.
     #[test]
     fn a_file_that_outgrows_memory_while_it_is_read_is_served_from_disk() {
@@ -263,7 +276,7 @@ mod tests {
         let huge = 1 << 42;
         let options = Options::new(folder.path());
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(huge).unwrap();
-        let (representation, _) = Representation::of(file, &stat, NO_CACHE, &options).unwrap();
+        let (representation, _) = Representation::of(file, &stat, plain(), &options).unwrap();
         assert_eq!((representation.memory_bytes(), representation.length), (None, huge));
     }
 
@@ -279,7 +292,7 @@ mod tests {
                 (options.etag, options.cache_file_bytes_max) = (EtagSource::Content, memory_bytes_max);
                 let file = File::open(&path).unwrap();
                 let stat = rustix::fs::fstat(&file).unwrap();
-                Representation::of(file, &stat, NO_CACHE, &options).unwrap().0.validators.etag.unwrap()
+                Representation::of(file, &stat, plain(), &options).unwrap().0.validators.etag.unwrap()
             };
             assert_eq!(etag(0), etag(1 << 20), "{bytes}");
         }

@@ -29,6 +29,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// The one name with a dot in front that is no secret (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
 
+/// Pages with a clean URL have it.
+const PAGE_EXTENSION: &[u8] = b".html";
+
 /// A path that lies beneath the root by its form: no empty, dot or hidden segments. Links are another matter: the
 /// root looks at those when it opens the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +86,31 @@ impl SafePath {
         Self { bytes, is_directory: false }
     }
 
+    /// The root itself.
+    pub(super) fn root() -> Self {
+        Self { bytes: Vec::new(), is_directory: true }
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The path, relative to the root, decoded.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The last segment.
+    pub(super) fn name(&self) -> &[u8] {
+        self.bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+    }
+
+    /// The page that has this path for a clean URL; none where it is the root, or a page by its own name.
+    pub(super) fn page(&self) -> Option<Self> {
+        let is_page = self.is_root() || self.bytes.ends_with(PAGE_EXTENSION);
+        (!is_page).then(|| Self { bytes: [&self.bytes[..], PAGE_EXTENSION].concat(), is_directory: false })
+    }
+
     /// The path, relative to the root.
     pub(super) fn as_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(if self.bytes.is_empty() { b"." } else { &self.bytes }))
@@ -105,6 +133,11 @@ impl SafePath {
     /// The target of the directory of this path.
     pub(super) fn as_directory(&self) -> Self {
         Self { bytes: self.bytes.clone(), is_directory: true }
+    }
+
+    /// The target of this path without its slash.
+    pub(super) fn as_file(&self) -> Self {
+        Self { bytes: self.bytes.clone(), is_directory: false }
     }
 }
 
