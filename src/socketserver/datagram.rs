@@ -361,6 +361,9 @@ impl<H: DatagramHandler> Shared<H> {
             }
             if handled > 0 {
                 idle_since = Instant::now();
+                // As in `pool.rs`, where cores are scarce the clients have their turn first: more has come then, and
+                // neither this worker nor another, whom the next datagram would wake, has to wait for it.
+                thread::yield_now();
             } else if is_stopping {
                 crew.leave();
                 break;
