@@ -96,7 +96,8 @@ pub use bind::{ListenError, ToListeners};
 pub use blocking::blocking;
 pub use crew::{pause, slow};
 pub use datagram::{
-    DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Sender, Udp, UdpServer, UnixDatagram, UnixDatagramServer,
+    DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Losses, Sender, Udp, UdpServer, UnixDatagram,
+    UnixDatagramServer,
 };
 pub use handler::{Conn, End, Handler, Interest, Next, Wake, Waker};
 pub use listener::Listener;
