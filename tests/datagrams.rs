@@ -278,3 +278,17 @@ fn an_unwanted_peer_is_not_heard() {
     unwanted.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     assert!(unwanted.recv(&mut [0; 10]).is_err());
 }
+
+#[test]
+fn an_address_that_cannot_be_taken_is_named_with_a_remedy() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = UdpServer::bind(address, Echo).err().unwrap().to_string();
+    assert!(error.starts_with(&format!("{address}: ")) && error.contains("choose another address"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    for (name, remedy) in [("no/folder", "make the folder first"), (&*"x".repeat(200), "at most")] {
+        let path = folder.path().join(name);
+        let error = UnixDatagramServer::bind(&UnixName::Path(path.clone()), Echo).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("unix:{}: ", path.display())) && error.contains(remedy), "{error}");
+    }
+}

@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, getsockname, recvfrom, se
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::address::{Address, UnixName};
+use super::bind::ListenError;
 use super::crew::{Crew, slow};
 use super::listener::{SocketFile, remove_stale, set_buffers};
 use super::options::{Options, SocketOptions};
@@ -171,7 +172,7 @@ impl<H: DatagramHandler> DatagramServer<H, Udp> {
     /// Receives at a UDP address: the first one that can be taken, where a name has several. Port 0 is any free one.
     ///
     /// # Errors
-    /// When the address means nothing, or the system refuses it.
+    /// When the address means nothing; a [`ListenError`](super::ListenError) when the system refuses it.
     pub fn bind(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
         let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
         for address in address.to_socket_addrs()? {
@@ -186,7 +187,7 @@ impl<H: DatagramHandler> DatagramServer<H, Udp> {
     /// Receives at a UDP address, with options: of `options` those count that are about workers.
     ///
     /// # Errors
-    /// What the system says of the address.
+    /// A [`ListenError`](super::ListenError) with what the system says of the address.
     pub fn with(address: SocketAddr, sockets: &SocketOptions, handler: H, options: Options) -> io::Result<Self> {
         Self::new(udp(address, sockets)?, None, handler, options)
     }
@@ -206,22 +207,32 @@ impl<H: DatagramHandler> DatagramServer<H, UnixDatagram> {
     /// # Errors
     /// As [`Listener::unix`](super::Listener::unix).
     pub fn with(name: &UnixName, sockets: &SocketOptions, handler: H, options: Options) -> io::Result<Self> {
-        let address = name.to_system()?;
-        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
-        set_buffers(&socket, sockets)?;
-        socket.set_nonblocking(true)?;
-        let UnixName::Path(path) = name else {
-            socket.bind(&address)?;
-            return Self::new(socket, None, handler, options);
-        };
-        remove_stale(path, Type::DGRAM)?;
-        socket.bind(&address)?;
-        let file = SocketFile::new(path, sockets.unix_mode)?;
-        Self::new(socket, Some(file), handler, options)
+        let address = Address::Unix(name.clone());
+        let (socket, file) = unix_datagrams(name, sockets).map_err(ListenError::at(&address))?;
+        Self::new(socket, file, handler, options)
     }
 }
 
+fn unix_datagrams(name: &UnixName, options: &SocketOptions) -> io::Result<(Socket, Option<SocketFile>)> {
+    let address = name.to_system()?;
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    set_buffers(&socket, options)?;
+    socket.set_nonblocking(true)?;
+    let UnixName::Path(path) = name else {
+        socket.bind(&address)?;
+        return Ok((socket, None));
+    };
+    remove_stale(path, Type::DGRAM)?;
+    socket.bind(&address)?;
+    let file = SocketFile::new(path, options.unix_mode)?;
+    Ok((socket, Some(file)))
+}
+
 fn udp(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    udp_at(address, options).map_err(ListenError::at(&address))
+}
+
+fn udp_at(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(options.v6_only)?;
