@@ -60,4 +60,5 @@ pub mod cli;
 pub mod config;
 pub mod files;
 pub mod http;
+pub mod site;
 pub mod socketserver;

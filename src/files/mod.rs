@@ -10,10 +10,12 @@ mod cache;
 mod conditional;
 mod mime;
 mod multipart;
+mod navigation;
 mod options;
 mod range;
 mod representation;
 mod root;
+mod site_file;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
@@ -40,8 +42,11 @@ use self::stamp::{Evidence, Witness};
 use self::target::{SafePath, Unsafe};
 use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
+pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
 pub use self::options::{EtagSource, Options, Symlinks};
+pub(crate) use self::site_file::read_site_file;
+pub(crate) use self::target::canonical_path;
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -113,7 +118,7 @@ impl Files {
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
             Ok(Resource::File(entry)) => select(&entry.value, request, self.options.ranges_max),
-            Ok(Resource::Moved(target)) => redirect(target, query),
+            Ok(Resource::Moved(target)) => redirect(format!("{}{target}", self.options.prefix), query),
             Err(nothing) => self.explain(nothing, request.begun),
         }
     }
@@ -201,6 +206,11 @@ impl Files {
     }
 
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
+        if site_file::is_site_file(path) {
+            let why = "it says how the site is served";
+            self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.canonical()));
+            return Err(Nothing::Refused);
+        }
         let opened = self.root.open(path).or_else(|miss| match miss {
             // What is kept ready can be opened again; what is asked for now comes first.
             Miss::Failed(error) if descriptors_ran_out(&error) => {
@@ -337,7 +347,7 @@ fn unsatisfiable(length: u64) -> Response {
 }
 
 /// What a peer may send in a query all the same, and a URI has not (RFC 3986 section 3.4).
-const NOT_IN_QUERY: &AsciiSet = &CONTROLS
+pub(crate) const NOT_IN_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -352,7 +362,7 @@ const NOT_IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// A query as a URI may have it; what the peer encoded stays as it is.
-fn encode_query(query: &[u8]) -> Vec<u8> {
+pub(crate) fn encode_query(query: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(query.len());
     for (at, piece) in query.split(|&byte| byte == b'%').enumerate() {
         if at > 0 {
@@ -371,8 +381,13 @@ fn redirect(target: String, query: Option<&[u8]>) -> Response {
         location.push(b'?');
         location.extend(encode_query(query));
     }
+    moved(StatusCode::MOVED_PERMANENTLY, location)
+}
+
+/// A redirection, which is asked for anew each time: a mistake in one must not stay in browsers.
+pub(crate) fn moved(status: StatusCode, location: Vec<u8>) -> Response {
     match HeaderValue::try_from(location) {
-        Ok(location) => Response::error_page(StatusCode::MOVED_PERMANENTLY)
+        Ok(location) => Response::error_page(status)
             .field(header::LOCATION, location)
             .field(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         Err(_) => Response::error_page(StatusCode::BAD_REQUEST),

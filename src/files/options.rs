@@ -9,6 +9,9 @@ use std::time::Duration;
 pub struct Options {
     /// The directory whose files are served; nothing outside of it ever is.
     pub root: PathBuf,
+    /// Where the root lies in its site: what stands before every target that this layer makes itself. Default: nothing,
+    /// the site's own root; `/docs` for a directory that is mounted there.
+    pub prefix: String,
     /// Names tried, in order, for a request of a directory. Default: `index.html`.
     pub index: Vec<String>,
     /// Which symbolic links are followed. Default: [`Symlinks::Beneath`].
@@ -43,6 +46,7 @@ impl Options {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            prefix: String::new(),
             index: vec!["index.html".to_owned()],
             symlinks: Symlinks::Beneath,
             withheld: Vec::new(),
