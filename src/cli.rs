@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
     pub port: Option<String>,
 
-    /// IP or host name, :PORT optional; unix:PATH; repeatable [default: 127.0.0.1]
+    /// IP or name, :PORT optional; unix:PATH; repeatable [default: 127.0.0.1]
     #[arg(short, long, alias = "host", value_name = "ADDRESS")]
     pub bind: Vec<String>,
 
@@ -37,6 +37,22 @@ pub struct Args {
     /// File that answers for its directory; repeatable [default: index.html]
     #[arg(long, value_name = "NAME")]
     pub index: Vec<String>,
+
+    /// Directory in the place of a path, such as /docs=../docs; repeatable
+    #[arg(long, value_name = "PATH=DIR")]
+    pub mount: Vec<String>,
+
+    /// Redirect, or rewrite with status 200: 'FROM TO [STATUS]'; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub redirect: Vec<String>,
+
+    /// Let pages of other origins read answers; without ORIGINS those of all
+    #[arg(long, value_name = "ORIGINS", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub cors: Option<String>,
+
+    /// Host names to answer; others get 421; repeatable [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
 
     /// No access log, only warnings and errors
     #[arg(short, long, conflicts_with = "verbose")]
@@ -105,6 +121,11 @@ mod tests {
         check("salver -w -1", Ok("workers: Some(\"-1\")"));
         check("salver -b ::1 --host localhost:80", Ok("bind: [\"::1\", \"localhost:80\"]"));
         check("salver --index a.html,b.html --index c", Ok("index: [\"a.html,b.html\", \"c\"]"));
+        check("salver --mount /a=b --mount /c=d", Ok("mount: [\"/a=b\", \"/c=d\"]"));
+        check("salver --cors", Ok("cors: Some(\"*\")"));
+        check("salver --cors public", Ok("root: Some(\"public\")"));
+        check("salver --cors=https://a,https://b", Ok("cors: Some(\"https://a,https://b\")"));
+        check("salver --allow-host a,b --allow-host *.c", Ok("allow_host: [\"a,b\", \"*.c\"]"));
         check("salver -vv", Ok("verbose: 2"));
         check("salver --color never", Ok("color: Never"));
         check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));

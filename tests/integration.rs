@@ -16,6 +16,7 @@ mod integration {
     mod preconditions;
     mod process;
     mod ranges;
+    mod sites;
     mod sockets;
     mod stopping;
     mod transfers;

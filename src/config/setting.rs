@@ -115,7 +115,7 @@ fn unknown_variable(name: &str) -> String {
 /// Flags that may be repeated become one list, separated by commas as in a variable.
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
-    let flags: [(&str, &'static str, Option<OsString>); 7] = [
+    let flags: [(&str, &'static str, Option<OsString>); 11] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -123,6 +123,10 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("index", "--index", list(&args.index)),
         ("workers", "--workers", args.workers.clone().map(Into::into)),
         ("quiet", "--quiet", args.quiet.then(|| "true".into())),
+        ("mount", "--mount", list(&args.mount)),
+        ("redirect", "--redirect", (!args.redirect.is_empty()).then(|| args.redirect.join("\n").into())),
+        ("cors", "--cors", args.cors.clone().map(Into::into)),
+        ("allow_host", "--allow-host", list(&args.allow_host)),
     ];
     let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
     flags.into_iter().filter_map(setting).collect()

@@ -10,14 +10,14 @@ mod hosts;
 mod mounts;
 mod redirects;
 
-use std::fmt;
+use std::{fmt, io};
 
 use ::http::{Method, StatusCode};
 
 use self::hosts::Host;
 use self::mounts::Mounts;
 use self::redirects::Effect;
-use crate::files::{self, Files, canonical_path, is_navigation, moved};
+use crate::files::{self, Files, canonical_path, is_navigation, moved, read_site_file};
 use crate::http::{Handler, Request, Response, Target};
 
 pub use self::cors::Origins;
@@ -75,6 +75,32 @@ pub struct Rules {
     pub redirects: Redirects,
     /// Whose pages may read its answers.
     pub cors: Origins,
+}
+
+/// The name of the file at a root that has redirects.
+pub const REDIRECTS_FILE: &str = "_redirects";
+
+impl Rules {
+    /// Adds the redirects of the root's `_redirects` file, if it has one, behind those that there are.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has a mistake.
+    pub fn read_redirects(&mut self, files: &files::Options) -> Result<(), RedirectsError> {
+        if let Some(bytes) = read_site_file(files, REDIRECTS_FILE).map_err(RedirectsError::Unreadable)? {
+            self.redirects = self.redirects.with_file(&bytes).map_err(RedirectsError::Mistake)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there are no redirects of a file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RedirectsError {
+    /// The system refuses, or it isn't served for the same reasons as other files of the root.
+    Unreadable(io::Error),
+    /// A line is wrong.
+    Mistake(Mistake),
 }
 
 /// Serves each host's site.
