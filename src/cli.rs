@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH=DIR")]
     pub mount: Vec<String>,
 
-    /// Redirect, or rewrite with status 200: 'FROM TO [STATUS]'; repeatable
+    /// Redirect, or rewrite with STATUS 200: 'FROM TO STATUS'; repeatable
     #[arg(long, value_name = "LINE")]
     pub redirect: Vec<String>,
 

@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "src/files/target.rs",
     "src/files/conditional.rs",
     "src/files/range.rs",
@@ -42,6 +42,7 @@ const PURE: [&str; 15] = [
     "src/site/redirects/circles.rs",
     "src/site/redirects/mod.rs",
     "src/site/redirects/pattern.rs",
+    "src/site/redirects/rule.rs",
     "src/site/redirects/target.rs",
 ];
 

@@ -208,7 +208,8 @@ impl Files {
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
         if site_file::is_site_file(path) {
             let why = "it says how the site is served";
-            self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.canonical()));
+            self.not_served
+                .say(Level::Info, format_args!("{}{}: not served: {why}", self.options.prefix, path.canonical()));
             return Err(Nothing::Refused);
         }
         let opened = self.root.open(path).or_else(|miss| match miss {
@@ -222,7 +223,10 @@ impl Files {
         opened.map_err(|miss| match miss {
             Miss::Absent => Nothing::Absent,
             Miss::Refused(reason) => {
-                self.not_served.say(Level::Info, format_args!("{}: not served: {reason}", path.canonical()));
+                self.not_served.say(
+                    Level::Info,
+                    format_args!("{}{}: not served: {reason}", self.options.prefix, path.canonical()),
+                );
                 Nothing::Refused
             }
             Miss::Failed(error) => self.fail(path, &error),
@@ -285,12 +289,13 @@ impl Files {
             Unsafe::Separator => "it has a separator within a segment",
             Unsafe::Hidden => "its name begins with a dot",
         };
-        self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.escape_ascii()));
+        self.not_served
+            .say(Level::Info, format_args!("{}{}: not served: {why}", self.options.prefix, path.escape_ascii()));
         Nothing::Refused
     }
 
     fn fail(&self, path: &SafePath, error: &std::io::Error) -> Nothing {
-        self.failed.say(Level::Error, format_args!("{}: {error}", path.canonical()));
+        self.failed.say(Level::Error, format_args!("{}{}: {error}", self.options.prefix, path.canonical()));
         let is_passing = descriptors_ran_out(error);
         Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
     }

@@ -199,10 +199,9 @@ impl Site {
     }
 
     fn handle(&self, request: &Request<'_>) -> Response {
-        match (&self.cors, self.cors.preflight(request)) {
-            (Origins::Own, _) => self.answer(request),
-            (_, Some(preflight)) => preflight,
-            (cors, None) => cors.mark(request, self.answer(request)),
+        match &self.cors {
+            Origins::Own => self.answer(request),
+            cors => cors.preflight(request).unwrap_or_else(|| cors.mark(request, self.answer(request))),
         }
     }
 

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Redirects, Rule};
+use super::Redirects;
+use super::rule::{Effect, Rule};
 use crate::files::canonical_path;
 
 /// How many redirects a browser follows.
