@@ -82,6 +82,22 @@ pub struct Args {
     #[arg(long)]
     pub immutable_hashed: bool,
 
+    /// Directory in the place of a path: /docs=../docs; repeatable
+    #[arg(long, value_name = "PATH=DIR")]
+    pub mount: Vec<String>,
+
+    /// Redirect, or rewrite with STATUS 200: 'FROM TO STATUS'; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub redirect: Vec<String>,
+
+    /// Let pages of these origins read answers; without ORIGINS all
+    #[arg(long, value_name = "ORIGINS", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub cors: Option<String>,
+
+    /// Host names to answer; others get 421; repeatable [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+
     /// No access log, only warnings and errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -149,6 +165,11 @@ mod tests {
         check("salver -w -1", Ok("workers: Some(\"-1\")"));
         check("salver -b ::1 --host localhost:80", Ok("bind: [\"::1\", \"localhost:80\"]"));
         check("salver --index a.html,b.html --index c", Ok("index: [\"a.html,b.html\", \"c\"]"));
+        check("salver --mount /a=b --mount /c=d", Ok("mount: [\"/a=b\", \"/c=d\"]"));
+        check("salver --cors", Ok("cors: Some(\"*\")"));
+        check("salver --cors public", Ok("root: Some(\"public\")"));
+        check("salver --cors=https://a,https://b", Ok("cors: Some(\"https://a,https://b\")"));
+        check("salver --allow-host a,b --allow-host *.c", Ok("allow_host: [\"a,b\", \"*.c\"]"));
         check("salver -vv", Ok("verbose: 2"));
         check("salver --color never", Ok("color: Never"));
         check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));

@@ -18,6 +18,7 @@ mod integration {
     mod process;
     mod ranges;
     mod routing;
+    mod sites;
     mod sockets;
     mod stopping;
     mod transfers;

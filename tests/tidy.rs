@@ -5,26 +5,48 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer must not name: the layers above it, and what is not its business.
-const LAYERS: [(&str, &[&str]); 3] = [
-    ("src/socketserver", &["crate::http", "crate::files", "crate::config", "crate::cli", "httparse", "::http::"]),
-    ("src/http", &["crate::files", "crate::config", "crate::cli", "std::thread::", "crossbeam"]),
-    ("src/files", &["crate::socketserver", "crate::config", "crate::cli", "std::net", "std::thread::", "crossbeam"]),
+const LAYERS: [(&str, &[&str]); 4] = [
+    (
+        "src/socketserver",
+        &["crate::http", "crate::files", "crate::site", "crate::config", "crate::cli", "httparse", "::http::"],
+    ),
+    ("src/http", &["crate::files", "crate::site", "crate::config", "crate::cli", "std::thread::", "crossbeam"]),
+    (
+        "src/files",
+        &[
+            "crate::socketserver",
+            "crate::site",
+            "crate::config",
+            "crate::cli",
+            "std::net",
+            "std::thread::",
+            "crossbeam",
+        ],
+    ),
+    ("src/site", &["crate::socketserver", "crate::config", "crate::cli", "std::net", "std::thread::", "crossbeam"]),
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 12] = [
+const PURE: [&str; 19] = [
     "src/files/headers_file.rs",
-    "src/files/navigation.rs",
     "src/files/pattern.rs",
     "src/files/rules.rs",
     "src/files/target.rs",
     "src/files/conditional.rs",
     "src/files/range.rs",
     "src/files/mime.rs",
+    "src/files/navigation.rs",
     "src/files/validators.rs",
     "src/http/body.rs",
     "src/http/headers.rs",
     "src/http/request.rs",
+    "src/site/cors.rs",
+    "src/site/hosts.rs",
+    "src/site/redirects/circles.rs",
+    "src/site/redirects/mod.rs",
+    "src/site/redirects/pattern.rs",
+    "src/site/redirects/rule.rs",
+    "src/site/redirects/target.rs",
 ];
 
 fn root() -> &'static Path {

@@ -1,6 +1,8 @@
 //! From what was written to the type of a field, and from the field to TOML. What does not fit is answered with what
 //! was expected.
 
+mod site;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -236,7 +238,7 @@ impl Field for Option<u32> {
     }
 }
 
-/// File names: the only list of strings there is.
+/// File names: the only list of any strings there is.
 impl Field for Vec<String> {
     fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
         let names = setting.value.list().ok_or("expected a list of file names, such as [\"index.html\"]")?;

@@ -91,7 +91,7 @@ impl Files {
         if self.field_rules.is_empty() {
             return response;
         }
-        let dress = dress(&self.field_rules, &[reachable(path).as_bytes()]);
+        let dress = dress(&self.field_rules, &[&self.in_site(reachable(path).as_bytes())]);
         dress.fields.into_iter().fold(response, |response, (name, value)| response.field(name, value))
     }
 
@@ -102,12 +102,13 @@ impl Files {
             Unsafe::Separator => "it has a separator within a segment",
             Unsafe::Hidden => "its name begins with a dot",
         };
-        self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.escape_ascii()));
+        self.not_served
+            .say(Level::Info, format_args!("{}{}: not served: {why}", self.options.prefix, path.escape_ascii()));
         Nothing::Refused
     }
 
     pub(super) fn fail(&self, path: &SafePath, error: &std::io::Error) -> Nothing {
-        self.failed.say(Level::Error, format_args!("{}: {error}", path.canonical()));
+        self.failed.say(Level::Error, format_args!("{}{}: {error}", self.options.prefix, path.canonical()));
         let is_passing = descriptors_ran_out(error);
         Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
     }

@@ -11,6 +11,9 @@ use ::http::{HeaderName, HeaderValue};
 use super::pattern::Pattern;
 use super::rules::{FieldRule, parse_field};
 
+/// Its name, in the root of a site.
+pub const HEADERS_FILE: &str = "_headers";
+
 /// The number of its first line, its path, and the fields beneath.
 type Block = (usize, Pattern, Vec<(HeaderName, HeaderValue)>);
 

@@ -12,7 +12,7 @@ use super::representation::Representation;
 use super::root::Found;
 use super::stamp::{Evidence, Stamp, Witness};
 use super::target::SafePath;
-use super::{FALLBACK, Files, navigation};
+use super::{FALLBACK, Files, is_navigation};
 use crate::http::Request;
 
 /// What a target turns out to be.
@@ -163,7 +163,7 @@ impl Files {
         nothing: &Nothing,
     ) -> Option<Arc<Entry<Representation>>> {
         let spa = self.options.spa.as_ref()?;
-        if !matches!(nothing, Nothing::Absent | Nothing::Refused) || !navigation::is_navigation(request, path) {
+        if !matches!(nothing, Nothing::Absent | Nothing::Refused) || !is_navigation(request, path) {
             return None;
         }
         if let Some(kept) = self.cache.find(FALLBACK.as_bytes(), request.begun) {

@@ -21,6 +21,7 @@ mod range;
 mod representation;
 mod root;
 mod rules;
+mod site_file;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
@@ -50,11 +51,14 @@ use self::stamp::{Evidence, Witness};
 use self::target::SafePath;
 use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
-pub use self::headers_file::parse_headers_file;
+pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
+pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
 pub use self::options::{EtagSource, Options, Symlinks, TrailingSlash};
 pub use self::pattern::Pattern;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
+pub(crate) use self::site_file::read_site_file;
+pub(crate) use self::target::canonical_path;
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -116,7 +120,9 @@ impl Files {
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
             Ok(Resource::File(entry)) => self.select(&entry.value, request, path),
-            Ok(Resource::Moved(target)) => self.dressed(redirect(target, query), path),
+            Ok(Resource::Moved(target)) => {
+                self.dressed(redirect(format!("{}{target}", self.options.prefix), query), path)
+            }
             Err(nothing) => match self.fallback(request, path, &nothing) {
                 Some(page) => self.select(&page.value, request, path),
                 None => self.explain(nothing, path, request.begun),
@@ -157,8 +163,15 @@ impl Files {
     }
 
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
-        if self.options.hide.iter().any(|pattern| pattern.covers(path.as_bytes())) {
-            self.not_served.say(Level::Info, format_args!("{}: not served: it is hidden", path.canonical()));
+        let is_hidden = |pattern: &Pattern| pattern.covers(&self.in_site(path.as_bytes()));
+        let why = match path {
+            path if site_file::is_site_file(path) => Some("it says how the site is served"),
+            _ if self.options.hide.iter().any(is_hidden) => Some("it is hidden"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            self.not_served
+                .say(Level::Info, format_args!("{}{}: not served: {why}", self.options.prefix, path.canonical()));
             return Err(Nothing::Refused);
         }
         let opened = self.root.open(path).or_else(|miss| match miss {
@@ -172,7 +185,10 @@ impl Files {
         opened.map_err(|miss| match miss {
             Miss::Absent => Nothing::Absent,
             Miss::Refused(reason) => {
-                self.not_served.say(Level::Info, format_args!("{}: not served: {reason}", path.canonical()));
+                self.not_served.say(
+                    Level::Info,
+                    format_args!("{}{}: not served: {reason}", self.options.prefix, path.canonical()),
+                );
                 Nothing::Refused
             }
             Miss::Failed(error) => self.fail(path, &error),
@@ -228,13 +244,23 @@ impl Files {
         Ok(entry)
     }
 
+    /// A path of the site, of one beneath this root: rules go by that.
+    fn in_site(&self, path: &[u8]) -> Vec<u8> {
+        let mut whole: Vec<u8> = percent_decode(self.options.prefix.trim_start_matches('/').as_bytes()).collect();
+        if !whole.is_empty() {
+            whole.push(b'/');
+        }
+        whole.extend_from_slice(path);
+        whole
+    }
+
     /// What is said of a file: its type, and what the rules want. A fallback is never to be kept for long.
     fn presentation(&self, key: &str, path: &SafePath) -> Presentation {
-        let paths = [key.trim_start_matches('/').as_bytes(), path.as_bytes()];
-        let decoded: Vec<u8> = percent_decode(paths[0]).collect();
-        let dress = dress(&self.field_rules, &[&decoded, paths[1]]);
+        let asked: Vec<u8> = percent_decode(key.trim_start_matches('/').as_bytes()).collect();
+        let (asked, answering) = (self.in_site(&asked), self.in_site(path.as_bytes()));
+        let dress = dress(&self.field_rules, &[&asked, &answering]);
         let hashed = self.options.immutable_hashed && is_hashed(path.name());
-        let content_type = TypeRule::find(&self.options.types, path.as_bytes());
+        let content_type = TypeRule::find(&self.options.types, &answering);
         Presentation {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
             cache_control: match dress.cache_control {
@@ -280,7 +306,7 @@ fn unsatisfied(length: u64) -> HeaderValue {
 }
 
 /// What a peer may send in a query all the same, and a URI has not (RFC 3986 section 3.4).
-const NOT_IN_QUERY: &AsciiSet = &CONTROLS
+pub(crate) const NOT_IN_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -295,7 +321,7 @@ const NOT_IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// A query as a URI may have it; what the peer encoded stays as it is.
-fn encode_query(query: &[u8]) -> Vec<u8> {
+pub(crate) fn encode_query(query: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(query.len());
     for (at, piece) in query.split(|&byte| byte == b'%').enumerate() {
         if at > 0 {
@@ -314,10 +340,15 @@ fn redirect(target: String, query: Option<&[u8]>) -> Response {
         location.push(b'?');
         location.extend(encode_query(query));
     }
+    moved(StatusCode::MOVED_PERMANENTLY, location)
+}
+
+/// A redirection, which is asked for anew each time: a mistake in one must not stay in browsers.
+pub(crate) fn moved(status: StatusCode, location: Vec<u8>) -> Response {
     match HeaderValue::try_from(location) {
-        Ok(location) => Response::error_page(StatusCode::MOVED_PERMANENTLY)
-            .field(header::LOCATION, location)
-            .field(header::CACHE_CONTROL, NO_CACHE),
+        Ok(location) => {
+            Response::error_page(status).field(header::LOCATION, location).field(header::CACHE_CONTROL, NO_CACHE)
+        }
         Err(_) => Response::error_page(StatusCode::BAD_REQUEST),
     }
 }

@@ -14,6 +14,9 @@ use super::rules::{ErrorPage, FieldRule, TypeRule};
 pub struct Options {
     /// The directory whose files are served; nothing outside of it ever is.
     pub root: PathBuf,
+    /// Where the root lies in its site: what stands before every target that this layer makes itself. Default: nothing,
+    /// the site's own root; `/docs` for a directory that is mounted there.
+    pub prefix: String,
     /// Names tried, in order, for a request of a directory. Default: `index.html`.
     pub index: Vec<String>,
     /// The one file of the root that is served, at `/` and by its name. Default: none, which is all of them.
@@ -33,6 +36,8 @@ pub struct Options {
     pub types: Vec<TypeRule>,
     /// Fields of answers; of `Cache-Control` only those of files. Default: none.
     pub fields: Vec<FieldRule>,
+    /// Those of a [`_headers`](super::HEADERS_FILE) file, which come before them. Default: none.
+    pub file_fields: Vec<FieldRule>,
     /// Fields that keep a page from being framed, and what it links to from learning too much: `Content-Security-Policy`,
     /// `X-Frame-Options`, `Referrer-Policy`, `Permissions-Policy`. Default: false.
     pub security_headers: bool,
@@ -100,7 +105,7 @@ impl Options {
         if self.isolate {
             rules.push(preset(&ISOLATING_FIELDS));
         }
-        rules.extend(self.fields.iter().cloned());
+        rules.extend(self.file_fields.iter().chain(&self.fields).cloned());
         rules
     }
 
@@ -109,6 +114,7 @@ impl Options {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            prefix: String::new(),
             index: vec!["index.html".to_owned()],
             single: None,
             clean_urls: true,
@@ -118,6 +124,7 @@ impl Options {
             hide: Vec::new(),
             types: Vec::new(),
             fields: Vec::new(),
+            file_fields: Vec::new(),
             security_headers: false,
             isolate: false,
             immutable_hashed: false,

@@ -1,5 +1,6 @@
 //! From a request target to a path beneath the root: decoded once, without dot segments. Pure.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -141,6 +142,30 @@ impl SafePath {
     }
 }
 
+/// The one spelling of a target's path, if it lies beneath the root by its form. Most come in that spelling, and are
+/// given back as they are.
+pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if is_canonical(path) {
+        return Some(Cow::Borrowed(path));
+    }
+    let safe = SafePath::parse(path).ok()?;
+    Some(Cow::Owned(safe.canonical().into_bytes()))
+}
+
+/// Whether a path is its own canonical spelling for sure: nothing encoded or to be encoded, and no segment that is empty
+/// or begins with a dot.
+fn is_canonical(path: &[u8]) -> bool {
+    let stands_for_itself = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
+    let mut previous = 0;
+    for &byte in path {
+        if !stands_for_itself(byte) || previous == b'/' && matches!(byte, b'/' | b'.') {
+            return false;
+        }
+        previous = byte;
+    }
+    path.first() == Some(&b'/')
+}
+
 /// Decodes a segment, once. Bytes that are not UTF-8 are a name like any other.
 fn decode(segment: &[u8]) -> Result<Vec<u8>, Unsafe> {
     let well_formed = |at: usize| {
@@ -222,6 +247,13 @@ mod tests {
                     prop_assert!(segment.first() != Some(&b'.') && !segment.contains(&b'\\') && !segment.contains(&0));
                 }
             }
+        }
+
+        /// A spelling that is taken as it came is the one that would have been made.
+        #[test]
+        fn a_path_has_one_canonical_spelling(target in "/[ab.%/\\\\|!~:@ \u{fc}]{0,12}") {
+            let made = SafePath::parse(target.as_bytes()).ok().map(|path| path.canonical().into_bytes());
+            prop_assert_eq!(canonical_path(target.as_bytes()).map(Cow::into_owned), made);
         }
 
         /// The canonical spelling means the same path, and is its own canonical spelling.
