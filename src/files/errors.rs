@@ -87,7 +87,7 @@ impl Files {
     }
 
     /// What the rules say of any answer to this path, except how long it may be kept.
-    pub(super) fn dressed(&self, response: Response, path: &[u8]) -> Response {
+    pub(crate) fn dressed(&self, response: Response, path: &[u8]) -> Response {
         if self.field_rules.is_empty() {
             return response;
         }

@@ -166,12 +166,18 @@ impl Files {
         if !matches!(nothing, Nothing::Absent | Nothing::Refused) || !is_navigation(request, path) {
             return None;
         }
-        if let Some(kept) = self.cache.find(FALLBACK.as_bytes(), request.begun) {
+        self.find_fallback(&SafePath::root().join(spa.trim_start_matches('/')), request.begun)
+    }
+
+    /// A page that stands in for what isn't there; it is kept beside the same page in its own place, as what is said of it
+    /// differs.
+    pub(super) fn find_fallback(&self, page: &SafePath, begun: Option<Instant>) -> Option<Arc<Entry<Representation>>> {
+        let key = format!("{FALLBACK}{}", page.canonical());
+        if let Some(kept) = self.cache.find(key.as_bytes(), begun) {
             return Some(kept);
         }
-        let page = SafePath::root().join(spa.trim_start_matches('/'));
-        match self.open(&page) {
-            Ok(Found::File(file, stat)) => self.keep(FALLBACK, &page, file, &stat, Evidence::begin()).ok(),
+        match self.open(page) {
+            Ok(Found::File(file, stat)) => self.keep(&key, page, file, &stat, Evidence::begin()).ok(),
             _ => None,
         }
     }

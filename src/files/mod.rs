@@ -63,8 +63,8 @@ pub(crate) use self::target::canonical_path;
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// The key of what answers navigations for which there is nothing: no target is like it.
-const FALLBACK: &str = "fallback";
+/// The key of what stands in for what isn't there begins so, as no target does.
+const FALLBACK: &str = "fallback ";
 
 /// Of what is served: look again before it is used again.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -127,6 +127,15 @@ impl Files {
                 Some(page) => self.select(&page.value, request, path),
                 None => self.explain(nothing, path, request.begun),
             },
+        }
+    }
+
+    /// Answers with this page in the place of what isn't there; 404 where the page isn't either.
+    pub(crate) fn stand_in(&self, request: &Request<'_>) -> Response {
+        let Target::Path { path, .. } = request.target else { return self.handle(request) };
+        match SafePath::parse(path).ok().and_then(|page| self.find_fallback(&page, request.begun)) {
+            Some(page) => self.select(&page.value, request, path),
+            None => self.handle(request),
         }
     }
 
@@ -201,7 +210,7 @@ impl Files {
     }
 
     /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile. `key` is the canonical
-    /// target, or [`FALLBACK`].
+    /// target, if need be behind [`FALLBACK`].
     fn keep(
         &self,
         key: &str,
@@ -264,7 +273,7 @@ impl Files {
         Presentation {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
             cache_control: match dress.cache_control {
-                _ if key == FALLBACK => NO_CACHE,
+                _ if key.starts_with(FALLBACK) => NO_CACHE,
                 Some(rule) => rule,
                 None if hashed => IMMUTABLE,
                 None => NO_CACHE,

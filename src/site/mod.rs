@@ -212,12 +212,15 @@ impl Site {
         let rule = self.redirects.find(&path, || is_navigation(request, &path));
         match rule.map(|rule| (rule, rule.effect())) {
             Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
-                moved(status, rule.location(&path, query))
+                self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path)
             }
             Some((rule, Effect::Rewrite)) => self.mounts.handle(request, &rule.path(&path)),
-            Some((rule, Effect::RewriteMissing)) => {
+            Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
                 let answer = self.mounts.handle(request, &path);
                 match answer.status() {
+                    StatusCode::NOT_FOUND if effect == Effect::StandIn => {
+                        self.mounts.stand_in(request, &rule.path(&path))
+                    }
                     StatusCode::NOT_FOUND => self.mounts.handle(request, &rule.path(&path)),
                     _ => answer,
                 }

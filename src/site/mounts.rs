@@ -98,15 +98,24 @@ impl Mounts {
 
     /// Answers a request for this canonical path, in the place of its own.
     pub(super) fn handle(&self, request: &Request<'_>, path: &[u8]) -> Response {
+        self.answer(request, path, Files::handle)
+    }
+
+    /// Answers with the page of this canonical path, in the place of what isn't there.
+    pub(super) fn stand_in(&self, request: &Request<'_>, path: &[u8]) -> Response {
+        self.answer(request, path, Files::stand_in)
+    }
+
+    fn answer(&self, request: &Request<'_>, path: &[u8], answer: fn(&Files, &Request<'_>) -> Response) -> Response {
         let beneath = |(prefix, files)| Some((prefix, files, path.strip_prefix(String::as_bytes(prefix))?));
         let mut mounted = self.mounted.iter().map(|(prefix, files)| (prefix, files)).filter_map(beneath);
         match mounted.find(|(_, _, rest)| matches!(rest, [] | [b'/', ..])) {
             Some((prefix, _, [])) if matches!(request.method, Method::GET | Method::HEAD) => {
-                moved(StatusCode::MOVED_PERMANENTLY, location(prefix, request))
+                self.rest.dressed(moved(StatusCode::MOVED_PERMANENTLY, location(prefix, request)), path)
             }
-            Some((_, files, [])) => files.handle(&at(request, b"/")),
-            Some((_, files, rest)) => files.handle(&at(request, rest)),
-            None => self.rest.handle(&at(request, path)),
+            Some((_, files, [])) => answer(files, &at(request, b"/")),
+            Some((_, files, rest)) => answer(files, &at(request, rest)),
+            None => answer(&self.rest, &at(request, path)),
         }
     }
 }

@@ -189,6 +189,35 @@ fn what_stands_in_is_not_to_be_kept() {
     check(&server.get("/%", ""), None);
     check(&server.get("/about", "Range: bytes=9-\r\n"), None);
     check(&server.get("/about", "If-Match: \"x\"\r\n"), None);
+    let rules = ["--redirect", "/* /index.html 200", "--redirect", "/old /about", "--mount", "/m=."];
+    let server = Salver::start(&site, &[&rules[..], &["-H", "Cache-Control: max-age=3600", "-H", "X-Own: 1"]].concat());
+    check(&server.get("/users/7", BROWSER), Some("no-cache"));
+    check(&server.get("/index.html", BROWSER), Some("max-age=3600"));
+    check(&server.get("/old", BROWSER), Some("no-cache"));
+    check(&server.get("/m", ""), Some("no-cache"));
+    check(&server.get("/m/about", ""), Some("max-age=3600"));
+}
+
+/// Rules, patterns and redirects see a mount as the part of the site that it is.
+#[test]
+fn a_mount_is_a_part_of_the_site() {
+    let site = Site::with(&[("www/a.txt", "a"), ("docs/guide.html", "guide"), ("docs/draft.html", "draft")]);
+    let flags = ["--mount", "/docs=../docs", "--hide", "/docs/draft.html", "-H", "/docs/* X-Docs: 1", "../www"];
+    let server = Salver::run(crate::support::salver(&site.join("www")).args(["-p", "0"]).args(flags));
+    check(
+        &server,
+        &[
+            ("/docs?q", "301 /docs/?q"),
+            ("/docs/guide", "200 guide"),
+            ("/docs/guide/", "301 /docs/guide"),
+            ("/docs/%67uide", "200 guide"),
+        ],
+    );
+    assert_eq!(server.get("/docs/guide", "").field("x-docs"), Some("1"));
+    assert_eq!(server.get("/docs/missing", "").field("x-docs"), Some("1"));
+    assert_eq!(server.get("/a.txt", "").field("x-docs"), None);
+    assert_eq!(server.get("/docs/draft", "").status, 404);
+    server.wait_for_log("/docs/draft.html: not served: it is hidden");
 }
 
 #[test]

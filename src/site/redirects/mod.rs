@@ -182,7 +182,7 @@ mod tests {
                 format!("{} {}", status.as_u16(), location.escape_ascii())
             }
             Effect::Rewrite => format!("200! {}", rule.path(path).escape_ascii()),
-            Effect::RewriteMissing => format!("200 {}", rule.path(path).escape_ascii()),
+            Effect::RewriteMissing | Effect::StandIn => format!("200 {}", rule.path(path).escape_ascii()),
         }
     }
 

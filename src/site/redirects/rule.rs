@@ -28,6 +28,8 @@ pub(in crate::site) enum Effect {
     Rewrite,
     /// Another path is answered if there is nothing.
     RewriteMissing,
+    /// The same, with a page for everything, which is not to be kept as what was asked for.
+    StandIn,
 }
 
 impl Rule {
@@ -56,6 +58,7 @@ impl Rule {
     pub(in crate::site) fn effect(&self) -> Effect {
         match (self.status, self.is_forced) {
             (StatusCode::OK, true) => Effect::Rewrite,
+            (StatusCode::OK, false) if self.is_fallback => Effect::StandIn,
             (StatusCode::OK, false) => Effect::RewriteMissing,
             (status, _) => Effect::Redirect(status),
         }
