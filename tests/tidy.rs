@@ -12,9 +12,10 @@ const LAYERS: [(&str, &[&str]); 3] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "src/files/target.rs",
     "src/files/conditional.rs",
+    "src/files/encoding.rs",
     "src/files/range.rs",
     "src/files/mime.rs",
     "src/files/validators.rs",

@@ -88,6 +88,27 @@ fn nothing_written_is_the_defaults() {
 }
 
 #[test]
+fn codings_are_named_in_order() {
+    check_flags("", "compress = [\"zstd\", \"br\", \"gzip\"] # default");
+    check_file(
+        "[salver]\ncompress = [\"gzip\", \"br\", \"gzip\"]",
+        "compress = [\"gzip\", \"br\"] # from config.toml:2",
+    );
+    check_file("[salver]\ncompress = []", "compress = [] # from config.toml:2");
+    check_variable("SALVER_COMPRESS", "br, zstd", "compress = [\"br\", \"zstd\"] # SALVER_COMPRESS");
+    check_variable("SALVER_COMPRESS", "none", "compress = [] # SALVER_COMPRESS");
+    check_variable(
+        "SALVER_COMPRESS",
+        "zst",
+        "2 SALVER_COMPRESS=zst: expected \"br\" or \"zstd\" or \"gzip\", not 'zst'",
+    );
+    check_file(
+        "[salver]\ncompress = true",
+        "2 config.toml:2: compress = true: expected a list of codings, such as [\"zstd\", \"br\", \"gzip\"], or [] for none",
+    );
+}
+
+#[test]
 fn flag_wins_over_environment_over_file_over_default() {
     let file = [("config.toml", "[salver]\nport = 1")];
     let both = [("PORT", "2"), ("SALVER_PORT", "3")];
@@ -114,6 +135,8 @@ fn every_flag_arrives() {
     check_flags("-d ./public/.", "root = \"DIR/public\" # flag --root");
     check_flags("-b ::1 --host a:80,[::]:0", "bind = [\"[::1]\", \"a:80\", \"[::]:0\"] # flag --bind");
     check_flags("--index a,b --index c", "index = [\"a\", \"b\", \"c\"] # flag --index");
+    check_flags("--no-compress", "compress = [] # flag --no-compress");
+    check_flags("--no-precompressed", "precompressed = false # flag --no-precompressed");
     let config = Site::new(&[]).load(&[], "-vv --color never").unwrap();
     assert_eq!((config.verbose, config.color), (2, ColorChoice::Never));
 }

@@ -1,25 +1,32 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
-//! index or redirect (here), `representation` (head, content, and its `validators`), `conditional` (preconditions),
-//! `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one
+//! index or redirect (here), `representation` (head, content, and its `validators`), `variants` (which the request accepts
+//! best, by `encoding`: one that lies beside the file, or one that `compress` makes when `turns` lets it), `conditional`
+//! (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one
 //! look whether the file has changed, by its `stamp`.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
+mod compress;
 mod conditional;
+mod encoding;
+mod made;
 mod mime;
 mod multipart;
 mod options;
 mod range;
 mod representation;
 mod root;
+mod siblings;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
 mod stamp;
 mod target;
+mod turns;
 mod validators;
+mod variants;
 
 use std::fmt;
 use std::fs::File;
@@ -34,14 +41,15 @@ use rustix::fs::Stat;
 use self::cache::{Cache, Entry};
 use self::conditional::Outcome;
 use self::range::Selection;
-use self::representation::{Representation, tags_content};
+use self::representation::{Form, Representation, tags_content};
 use self::root::{Found, Miss, Root};
 use self::stamp::{Evidence, Witness};
 use self::target::{SafePath, Unsafe};
+use self::variants::Variants;
 use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
 use self::options::ABSENT_BYTES_MAX;
-pub use self::options::{EtagSource, Options, Symlinks};
+pub use self::options::{Coding, EtagSource, Options, Symlinks};
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -59,6 +67,7 @@ pub struct Files {
     cache: Cache<Representation>,
     /// Names that are not there, as often asked for as those that are.
     absent: Cache<()>,
+    variants: Variants,
     /// What they are told.
     not_found: PreparedResponse,
     /// Lines of the log that peers cause: what is not served, and what can't be.
@@ -98,9 +107,11 @@ impl Files {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let (idle, revalidate) = (options.cache_idle_timeout, Duration::from_millis(options.cache_revalidate_ms));
+        let variants = Variants::new(&options);
         Self {
             root: Root::new(options.root.clone(), options.withheld.clone(), options.symlinks),
-            cache: Cache::new(options.cache_bytes_max, idle, revalidate),
+            cache: Cache::new(options.cache_bytes_max - variants.cache_bytes_max(), idle, revalidate),
+            variants,
             absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
             not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
             options,
@@ -112,7 +123,7 @@ impl Files {
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
-            Ok(Resource::File(entry)) => select(&entry.value, request, self.options.ranges_max),
+            Ok(Resource::File(entry)) => self.select_variant(&entry.value, request),
             Ok(Resource::Moved(target)) => redirect(target, query),
             Err(nothing) => self.explain(nothing, request.begun),
         }
@@ -205,6 +216,7 @@ impl Files {
             // What is kept ready can be opened again; what is asked for now comes first.
             Miss::Failed(error) if descriptors_ran_out(&error) => {
                 self.cache.clear();
+                self.variants.clear();
                 self.root.open(path)
             }
             miss => Err(miss),
@@ -256,8 +268,12 @@ impl Files {
         mut evidence: Evidence,
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let content_type = mime::content_type(path.as_path());
-        let made = Representation::of(file, stat, content_type, &self.options);
-        let (representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
+        let origin = self.origin(path, &content_type, FileVersion::of_stat(stat).bytes);
+        let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));
+        let form = Form { content_type, coding: None, varies };
+        let made = Representation::of(file, stat, form, &self.options);
+        let (mut representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
+        representation.origin = origin.filter(|_| stamp.is_some());
         evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
         let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
         let is_complete = evidence.is_complete;
@@ -304,6 +320,7 @@ impl Handler for Files {
     fn service_actions(&self) {
         self.cache.sweep();
         self.absent.sweep();
+        self.variants.sweep();
         self.not_served.catch_up();
         self.failed.catch_up();
     }

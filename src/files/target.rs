@@ -83,6 +83,11 @@ impl SafePath {
         Self { bytes, is_directory: false }
     }
 
+    /// The path of the file beside it whose name goes on so.
+    pub(super) fn with_suffix(&self, suffix: &str) -> Self {
+        Self { bytes: [&self.bytes, suffix.as_bytes()].concat(), is_directory: false }
+    }
+
     /// The path, relative to the root.
     pub(super) fn as_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(if self.bytes.is_empty() { b"." } else { &self.bytes }))
