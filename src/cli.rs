@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
     pub port: Option<String>,
 
-    /// IP or host name, :PORT optional; unix:PATH; repeatable [default: 127.0.0.1]
+    /// IP or host, :PORT optional; unix:PATH; repeatable [default: 127.0.0.1]
     #[arg(short, long, alias = "host", value_name = "ADDRESS")]
     pub bind: Vec<String>,
 
