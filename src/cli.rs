@@ -98,6 +98,14 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub allow_host: Vec<String>,
 
+    /// Don't compress on the fly
+    #[arg(long)]
+    pub no_compress: bool,
+
+    /// Don't serve .br, .zst and .gz files in place of those beside them
+    #[arg(long)]
+    pub no_precompressed: bool,
+
     /// No access log, only warnings and errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,

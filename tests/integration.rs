@@ -5,6 +5,7 @@ mod support;
 
 mod integration {
     mod command_line;
+    mod compression;
     mod confinement;
     mod faults;
     mod fields;

@@ -27,12 +27,13 @@ const LAYERS: [(&str, &[&str]); 4] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "src/files/headers_file.rs",
     "src/files/pattern.rs",
     "src/files/rules.rs",
     "src/files/target.rs",
     "src/files/conditional.rs",
+    "src/files/encoding.rs",
     "src/files/range.rs",
     "src/files/mime.rs",
     "src/files/navigation.rs",

@@ -116,12 +116,14 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 17] = [
+    let flags: [(&str, &'static str, Option<OsString>); 19] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
         ("port", "--port", args.port.clone().map(Into::into)),
         ("index", "--index", list(&args.index)),
+        ("compress", "--no-compress", args.no_compress.then(|| "none".into())),
+        ("precompressed", "--no-precompressed", args.no_precompressed.then(|| "false".into())),
         ("workers", "--workers", args.workers.clone().map(Into::into)),
         ("quiet", "--quiet", yes(args.quiet)),
         ("clean_urls", "--no-clean-urls", args.no_clean_urls.then(|| "false".into())),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::setting::Setting;
-use crate::files::{ErrorPage, EtagSource, FieldRule, Pattern, Symlinks, TrailingSlash, TypeRule};
+use crate::files::{Coding, ErrorPage, EtagSource, FieldRule, Pattern, Symlinks, TrailingSlash, TypeRule};
 use crate::socketserver::UnixName;
 
 /// No time limit is longer than a day.
@@ -238,7 +238,35 @@ impl Field for Option<u32> {
     }
 }
 
-/// File names: the only list of any strings there is.
+/// The word for an empty list where everything is text, and an empty one counts as not set.
+const NONE: &str = "none";
+
+/// Codings by their names, each once, in order.
+impl Field for Vec<Coding> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let is_none = matches!(&setting.value, Value::Text(text) if text == NONE);
+        let names = if is_none { Some(Vec::new()) } else { setting.value.list() };
+        let names = names.ok_or("expected a list of codings, such as [\"zstd\", \"br\", \"gzip\"], or [] for none")?;
+        self.clear();
+        for name in names {
+            let named = Coding::NAMES.into_iter().find(|(known, _)| *known == name);
+            let (_, coding) = named.ok_or_else(|| {
+                format!("expected {}, not '{name}'", Coding::NAMES.map(|(name, _)| quoted(name)).join(" or "))
+            })?;
+            if !self.contains(&coding) {
+                self.push(coding);
+            }
+        }
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        let names: Vec<_> = self.iter().map(|coding| coding.name()).collect();
+        list_toml(&names)
+    }
+}
+
+/// File names.
 impl Field for Vec<String> {
     fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
         let names = setting.value.list().ok_or("expected a list of file names, such as [\"index.html\"]")?;

@@ -59,6 +59,11 @@ impl<T> Entry<T> {
         agrees
     }
 
+    /// Whether so much time has gone by since it was found.
+    pub(super) fn is_older_than(&self, age: Duration) -> bool {
+        self.evidence.since.elapsed() >= age
+    }
+
     fn unused_for(&self, now: Instant) -> Duration {
         Duration::from_nanos(self.age_at(now).saturating_sub(self.looked.load(Ordering::Relaxed)))
     }
@@ -82,8 +87,26 @@ impl<T> Cache<T> {
     /// An entry that nobody asks for in `idle_timeout` goes; one that was looked after less than `revalidate_after` ago is
     /// taken as it is.
     pub(super) fn new(bytes_max: u64, idle_timeout: Duration, revalidate_after: Duration) -> Self {
-        let entries = QuickCache::with_weighter(ENTRIES_EXPECTED, bytes_max, ByWeight);
+        Self::for_entries_of(0, bytes_max, idle_timeout, revalidate_after)
+    }
+
+    /// The same for entries that may weigh so much: it has fewer parts, as an entry has to fit into one of them.
+    pub(super) fn for_entries_of(
+        entry_bytes: u64,
+        bytes_max: u64,
+        idle_timeout: Duration,
+        revalidate_after: Duration,
+    ) -> Self {
+        // The cache has a part for each 32 entries that it expects, in a power of two.
+        let parts_max = (bytes_max / (2 * entry_bytes).max(1)).max(1);
+        let expected = ENTRIES_EXPECTED.min(32 << parts_max.ilog2().min(16));
+        let entries = QuickCache::with_weighter(expected, bytes_max, ByWeight);
         Self { entries, idle_timeout, revalidate_after, epoch: Instant::now(), swept: AtomicU32::new(0) }
+    }
+
+    /// Whether an entry of so many bytes can be kept at all.
+    pub(super) fn fits(&self, bytes: u64) -> bool {
+        bytes.saturating_add(2 * OVERHEAD_BYTES) <= self.entries.shard_capacity() / 10 * 9
     }
 
     /// The entry of a target, if it still holds for a request that [began](crate::http::Request::begun) then.

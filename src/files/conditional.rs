@@ -41,7 +41,8 @@ pub(super) fn evaluate(fields: Fields<'_>, validators: &Validators, now: fn() ->
 }
 
 /// Whether If-Range lets a Range stand (RFC 9110 section 13.1.5): it has to name this state strongly. A date does so only
-/// if it is exactly Last-Modified, and that lies far enough in the past that no later state can have the same.
+/// if it is exactly Last-Modified, and that lies far enough in the past that no later state can have the same, nor has
+/// a variant.
 pub(super) fn range_stands(fields: Fields<'_>, validators: &Validators, now: fn() -> SystemTime) -> bool {
     let mut values = fields.all("if-range");
     let Some(value) = values.next() else { return true };
@@ -50,6 +51,9 @@ pub(super) fn range_stands(fields: Fields<'_>, validators: &Validators, now: fn(
     }
     if value.starts_with(b"\"") {
         return validators.etag.as_deref() == Some(value);
+    }
+    if validators.date_is_shared {
+        return false;
     }
     let now = now();
     let Some(date) = parse_date(value, now) else { return false };
@@ -115,7 +119,8 @@ mod tests {
     const MODIFIED: u64 = 1_733_443_200;
 
     fn validators() -> Validators {
-        Validators { etag: Some(b"\"a,b\"".to_vec()), last_modified: Some(MODIFIED as i64), is_of_the_future: false }
+        let etag = Some(b"\"a,b\"".to_vec());
+        Validators { etag, last_modified: Some(MODIFIED as i64), ..Validators::default() }
     }
 
     fn now() -> SystemTime {
@@ -212,6 +217,12 @@ mod tests {
         let same_second = || UNIX_EPOCH + Duration::from_secs(MODIFIED);
         assert!(!with_fields(&[("If-Range", SAME)], |fields| range_stands(fields, &validators(), same_second)));
         assert!(with_fields(&[], |fields| range_stands(fields, &validators(), now)));
+        let shared = Validators { date_is_shared: true, ..validators() };
+        assert!(
+            !with_fields(&[("If-Range", SAME)], |fields| range_stands(fields, &shared, now)),
+            "a variant has it too"
+        );
+        assert!(with_fields(&[("If-Range", "\"a,b\"")], |fields| range_stands(fields, &shared, now)));
     }
 
     #[test]

@@ -2,16 +2,20 @@
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `lookup` (which file that means: an
 //! index, a page with a clean URL, a redirect), `root` (opening beneath the root), `representation` (head with the fields
-//! that `rules` want, content, and its `validators`), `conditional` (preconditions), `range` (and `multipart`), and the
-//! [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has changed,
-//! by its `stamp`. Where there is nothing, `errors` finds the page that says so.
+//! that `rules` want, content, and its `validators`), `variants` (which the request accepts best, by `encoding`: one that
+//! lies beside the file, or one that `compress` makes when `turns` lets it), `conditional` (preconditions), `range` (and
+//! `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the
+//! file has changed, by its `stamp`. Where there is nothing, `errors` finds the page that says so.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
+mod compress;
 mod conditional;
+mod encoding;
 mod errors;
 mod headers_file;
 mod lookup;
+mod made;
 mod mime;
 mod multipart;
 mod navigation;
@@ -21,13 +25,16 @@ mod range;
 mod representation;
 mod root;
 mod rules;
+mod siblings;
 mod site_file;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
 mod stamp;
 mod target;
+mod turns;
 mod validators;
+mod variants;
 
 use std::fmt;
 use std::fs::File;
@@ -44,17 +51,18 @@ use self::conditional::Outcome;
 use self::errors::Nothing;
 use self::lookup::Resource;
 use self::range::Selection;
-use self::representation::{Presentation, Representation, tags_content};
+use self::representation::{Form, Presentation, Representation, tags_content};
 use self::root::{Found, Miss, Root};
 use self::rules::{dress, is_hashed};
 use self::stamp::{Evidence, Witness};
 use self::target::SafePath;
+use self::variants::Variants;
 use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
 pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
 pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
-pub use self::options::{EtagSource, Options, Symlinks, TrailingSlash};
+pub use self::options::{Coding, EtagSource, Options, Symlinks, TrailingSlash};
 pub use self::pattern::Pattern;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 pub(crate) use self::site_file::read_site_file;
@@ -82,6 +90,7 @@ pub struct Files {
     cache: Cache<Representation>,
     /// Names that are not there, as often asked for as those that are.
     absent: Cache<()>,
+    variants: Variants,
     /// What they are told, where no rule says more.
     not_found: PreparedResponse,
     /// What answers say besides.
@@ -104,9 +113,11 @@ impl Files {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let (idle, revalidate) = (options.cache_idle_timeout, Duration::from_millis(options.cache_revalidate_ms));
+        let variants = Variants::new(&options);
         Self {
             root: Root::new(options.root.clone(), options.withheld.clone(), options.symlinks),
-            cache: Cache::new(options.cache_bytes_max, idle, revalidate),
+            cache: Cache::new(options.cache_bytes_max - variants.cache_bytes_max(), idle, revalidate),
+            variants,
             absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
             not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
             field_rules: options.field_rules(),
@@ -119,12 +130,12 @@ impl Files {
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
-            Ok(Resource::File(entry)) => self.select(&entry.value, request, path),
+            Ok(Resource::File(entry)) => self.select_variant(&entry.value, request, path),
             Ok(Resource::Moved(target)) => {
                 self.dressed(redirect(format!("{}{target}", self.options.prefix), query), path)
             }
             Err(nothing) => match self.fallback(request, path, &nothing) {
-                Some(page) => self.select(&page.value, request, path),
+                Some(page) => self.select_variant(&page.value, request, path),
                 None => self.explain(nothing, path, request.begun),
             },
         }
@@ -134,7 +145,7 @@ impl Files {
     pub(crate) fn stand_in(&self, request: &Request<'_>) -> Response {
         let Target::Path { path, .. } = request.target else { return self.handle(request) };
         match SafePath::parse(path).ok().and_then(|page| self.find_fallback(&page, request.begun)) {
-            Some(page) => self.select(&page.value, request, path),
+            Some(page) => self.select_variant(&page.value, request, path),
             None => self.handle(request),
         }
     }
@@ -187,6 +198,7 @@ impl Files {
             // What is kept ready can be opened again; what is asked for now comes first.
             Miss::Failed(error) if descriptors_ran_out(&error) => {
                 self.cache.clear();
+                self.variants.clear();
                 self.root.open(path)
             }
             miss => Err(miss),
@@ -241,8 +253,13 @@ impl Files {
         stat: &Stat,
         mut evidence: Evidence,
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
-        let made = Representation::of(file, stat, self.presentation(key, path), &self.options);
-        let (representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
+        let presentation = self.presentation(key, path);
+        let origin = self.origin(path, &presentation, FileVersion::of_stat(stat).bytes);
+        let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));
+        let form = Form { presentation, coding: None, varies };
+        let made = Representation::of(file, stat, form, &self.options);
+        let (mut representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
+        representation.origin = origin.filter(|_| stamp.is_some());
         evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
         let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
         let is_complete = evidence.is_complete;
@@ -304,6 +321,7 @@ impl Handler for Files {
     fn service_actions(&self) {
         self.cache.sweep();
         self.absent.sweep();
+        self.variants.sweep();
         self.not_served.catch_up();
         self.failed.catch_up();
     }

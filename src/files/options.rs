@@ -54,9 +54,19 @@ pub struct Options {
     pub etag: EtagSource,
     /// Files up to this size (bytes) have a tag made from their content with [`EtagSource::Auto`]. Default: 100 KiB.
     pub etag_content_bytes_max: u64,
+    /// Codings in which content is compressed on the fly, the one that is preferred first; none switches that off. Without the
+    /// feature `compress` there are none. Default: zstd, br, gzip.
+    pub compress: Vec<Coding>,
+    /// Whether variants that lie beside a file (`page.html.br`, `.zst`, `.gz`) are served in its place. Default: true.
+    pub precompressed: bool,
+    /// Smaller files (bytes) are not compressed on the fly. Default: 1 KiB.
+    pub compress_bytes_min: u64,
+    /// Larger files (bytes) are not compressed on the fly. Default: 4 MiB.
+    pub compress_bytes_max: u64,
     /// Ranges of one request that are answered in parts; who asks for more gets the whole. Default: 16.
     pub ranges_max: usize,
-    /// Memory for small files kept ready, in bytes; 0 keeps none. Default: 64 MiB.
+    /// Memory for small files kept ready, in bytes; 0 keeps none. A quarter of it is for compressed variants, unless there are
+    /// none. Default: 64 MiB.
     pub cache_bytes_max: u64,
     /// Descriptors of larger files kept ready; they share the cache with the small ones. Default: 512.
     pub cache_descriptors_max: usize,
@@ -132,6 +142,10 @@ impl Options {
             withheld: Vec::new(),
             etag: EtagSource::Auto,
             etag_content_bytes_max: 100 << 10,
+            compress: vec![Coding::Zstd, Coding::Br, Coding::Gzip],
+            precompressed: true,
+            compress_bytes_min: 1 << 10,
+            compress_bytes_max: 4 << 20,
             ranges_max: 16,
             cache_bytes_max: 64 << 20,
             cache_descriptors_max: 512,
@@ -197,4 +211,33 @@ impl EtagSource {
     /// Each by its name in a configuration.
     pub const NAMES: [(&'static str, Self); 4] =
         [("auto", Self::Auto), ("content", Self::Content), ("mtime", Self::Mtime), ("off", Self::Off)];
+}
+
+/// A content coding (RFC 9110 section 8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Brotli (RFC 7932).
+    Br,
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// The format of gzip (RFC 1952).
+    Gzip,
+}
+
+impl Coding {
+    /// Each by its name, in a configuration and in HTTP.
+    pub const NAMES: [(&'static str, Self); 3] = [("br", Self::Br), ("zstd", Self::Zstd), ("gzip", Self::Gzip)];
+
+    /// Each, the one whose files are mostly the smallest first.
+    pub(super) const ALL: [Self; 3] = [Self::Br, Self::Zstd, Self::Gzip];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Br => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
 }

@@ -14,9 +14,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::NO_CACHE;
 use super::multipart;
-use super::options::{EtagSource, Options};
+use super::options::{Coding, EtagSource, Options};
 use super::stamp::Stamp;
 use super::validators::Validators;
+use super::variants::Origin;
 use crate::http::{Body, FileBody, FileVersion, PreparedHead, Response, format_date};
 
 /// How often a file that changes while it is read is read again.
@@ -34,6 +35,19 @@ pub(super) struct Presentation {
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// What chooses between a file and its variants.
+pub(super) const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+
+/// What is told of a representation beside its content.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    pub(super) presentation: Presentation,
+    /// None of a file as it is.
+    pub(super) coding: Option<Coding>,
+    /// There are others, and Accept-Encoding chooses.
+    pub(super) varies: bool,
+}
+
 /// What can be asked of a file, ready.
 #[derive(Debug)]
 pub(super) struct Representation {
@@ -41,6 +55,12 @@ pub(super) struct Representation {
     pub(super) length: u64,
     content_type: HeaderValue,
     content: Content,
+    /// The state of the file that the content belongs to.
+    pub(super) stamp: Stamp,
+    /// Of the content, where that was asked for.
+    pub(super) digest: Option<u128>,
+    /// What variants are made of; none where there can't be any.
+    pub(super) origin: Option<Box<Origin>>,
     ok: PreparedHead,
     /// Of a part; what part it is comes besides.
     part: PreparedHead,
@@ -57,41 +77,46 @@ enum Content {
 
 impl Representation {
     /// Makes a file ready. The stamp is of the state that was read; none when the file doesn't tell its state.
-    pub(super) fn of(
-        file: File,
-        stat: &Stat,
-        presentation: Presentation,
-        options: &Options,
-    ) -> io::Result<(Self, Option<Stamp>)> {
+    pub(super) fn of(file: File, stat: &Stat, form: Form, options: &Options) -> io::Result<(Self, Option<Stamp>)> {
         let mut state = State::read(file, Stamp::of(stat), options.cache_file_bytes_max)?;
         let digest = if tags_content(options, state.content.length()) { state.digest()? } else { None };
         let stamp = state.is_told.then_some(state.stamp);
         let validators = Validators::new(options.etag, digest, state.stamp, SystemTime::now());
-        Ok((Self::new(state.content, validators, presentation), stamp))
+        let validators = match form.coding {
+            Some(coding) => validators.of_sibling(coding),
+            None => validators,
+        };
+        Ok((Self::new(state.content, state.stamp, digest, validators, form), stamp))
     }
 
-    fn new(content: Content, validators: Validators, presentation: Presentation) -> Self {
-        let length = content.length();
-        let content_type = presentation.content_type.clone();
-        let shared = shared_fields(&validators, presentation);
-        let mut fields = shared.clone();
-        let parts = PreparedHead::new(StatusCode::PARTIAL_CONTENT, &fields, None);
-        fields.push((header::CONTENT_TYPE, content_type.clone()));
-        let part = PreparedHead::new(StatusCode::PARTIAL_CONTENT, &fields, None);
-        let mut fields = vec![
-            (header::CONTENT_TYPE, content_type.clone()),
-            (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
-        ];
-        fields.extend(shared.iter().cloned());
+    /// What was compressed from another, with the digest that it has.
+    pub(super) fn compressed(original: &Self, bytes: Bytes, digest: u128, form: Form, options: &Options) -> Self {
+        let validators = original.validators.of_compressed(options.etag, digest);
+        Self::new(Content::Memory(bytes), original.stamp, Some(digest), validators, form)
+    }
+
+    fn new(content: Content, stamp: Stamp, digest: Option<u128>, mut validators: Validators, form: Form) -> Self {
+        validators.date_is_shared |= form.varies;
+        let (length, shared) = (content.length(), shared_fields(&validators, &form));
+        let coding = form.coding.map(|coding| (header::CONTENT_ENCODING, HeaderValue::from_static(coding.name())));
+        let head = |status, first: &[(HeaderName, HeaderValue)], length| {
+            PreparedHead::new(status, &[first, coding.as_slice(), &shared].concat(), length)
+        };
+        let content_type = [(header::CONTENT_TYPE, form.presentation.content_type.clone())];
+        let ranges = [content_type[0].clone(), (header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
         Self {
-            part,
-            parts,
-            ok: PreparedHead::new(StatusCode::OK, &fields, Some(length)),
-            not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &fields_of_304(shared), None),
+            ok: head(StatusCode::OK, &ranges, Some(length)),
+            part: head(StatusCode::PARTIAL_CONTENT, &content_type, None),
+            // The coding is of what the parts are cut from, as is the tag (RFC 9110 section 15.3.7).
+            parts: head(StatusCode::PARTIAL_CONTENT, &[], None),
+            not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &fields_of_304(shared.clone()), None),
             validators,
             length,
-            content_type,
+            content_type: form.presentation.content_type,
             content,
+            stamp,
+            digest,
+            origin: None,
         }
     }
 
@@ -139,6 +164,19 @@ impl Representation {
         }
     }
 
+    /// The bytes that it has. None when they are no longer those that it was made ready with.
+    pub(super) fn read(&self) -> io::Result<Option<Bytes>> {
+        match &self.content {
+            Content::Memory(bytes) => Ok(Some(bytes.clone())),
+            Content::Disk(file, version) => {
+                let mut bytes = vec![0; usize::try_from(version.bytes).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut bytes, 0)?;
+                let now = Stamp::of(&rustix::fs::fstat(&**file)?);
+                Ok((now == self.stamp).then(|| bytes.into()))
+            }
+        }
+    }
+
     /// The memory it takes, in bytes; none when it is a descriptor.
     pub(super) fn memory_bytes(&self) -> Option<u64> {
         match &self.content {
@@ -149,14 +187,15 @@ impl Representation {
 }
 
 /// What 200 and 206 share.
-fn shared_fields(validators: &Validators, presentation: Presentation) -> Vec<(HeaderName, HeaderValue)> {
-    let mut fields = vec![(header::CACHE_CONTROL, presentation.cache_control)];
-    fields.extend(presentation.fields);
+fn shared_fields(validators: &Validators, form: &Form) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields = vec![(header::CACHE_CONTROL, form.presentation.cache_control.clone())];
+    fields.extend(form.presentation.fields.iter().cloned());
     let etag = validators.etag.as_ref().and_then(|etag| HeaderValue::from_bytes(etag).ok());
     fields.extend(etag.map(|etag| (header::ETAG, etag)));
     let seconds = validators.last_modified.and_then(|seconds| u64::try_from(seconds).ok());
     let date = seconds.and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds)));
     fields.extend(date.map(|date| (header::LAST_MODIFIED, ascii_value(date))));
+    fields.extend(form.varies.then_some((header::VARY, VARY)));
     fields
 }
 
@@ -261,8 +300,9 @@ fn ascii_value(value: String) -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn plain() -> Presentation {
-        Presentation { content_type: NO_CACHE, cache_control: NO_CACHE, fields: Vec::new() }
+    fn form() -> Form {
+        let presentation = Presentation { content_type: NO_CACHE, cache_control: NO_CACHE, fields: Vec::new() };
+        Form { presentation, coding: None, varies: false }
     }
 
     /// Memory for what a file grew to while it was read would be the end of the server.
@@ -276,7 +316,7 @@ mod tests {
         let huge = 1 << 42;
         let options = Options::new(folder.path());
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(huge).unwrap();
-        let (representation, _) = Representation::of(file, &stat, plain(), &options).unwrap();
+        let (representation, _) = Representation::of(file, &stat, form(), &options).unwrap();
         assert_eq!((representation.memory_bytes(), representation.length), (None, huge));
     }
 
@@ -292,7 +332,7 @@ mod tests {
                 (options.etag, options.cache_file_bytes_max) = (EtagSource::Content, memory_bytes_max);
                 let file = File::open(&path).unwrap();
                 let stat = rustix::fs::fstat(&file).unwrap();
-                Representation::of(file, &stat, plain(), &options).unwrap().0.validators.etag.unwrap()
+                Representation::of(file, &stat, form(), &options).unwrap().0.validators.etag.unwrap()
             };
             assert_eq!(etag(0), etag(1 << 20), "{bytes}");
         }

@@ -41,7 +41,7 @@ pub struct State(Validators);
 impl State {
     /// With this tag, in quotes, and this date, in seconds since 1970.
     pub fn new(etag: Option<&str>, last_modified: Option<i64>) -> Self {
-        Self(Validators { etag: etag.map(Into::into), last_modified, is_of_the_future: false })
+        Self(Validators { etag: etag.map(Into::into), last_modified, ..Validators::default() })
     }
 
     /// The status that the preconditions come to; 200 when they hold.

@@ -63,6 +63,12 @@ impl Witness {
         Some(Self { path: CString::new(path.as_os_str().as_bytes()).ok()?, expected })
     }
 
+    /// What this path means now is what has to stay. None for a path that no file can have.
+    pub(super) fn of_now(path: PathBuf) -> Option<Self> {
+        let expected = rustix::fs::stat(&path).ok().map(|stat| Stamp::of(&stat));
+        Self::new(path, expected)
+    }
+
     pub(super) fn agrees(&self) -> bool {
         rustix::fs::stat(&*self.path).ok().map(|stat| Stamp::of(&stat)) == self.expected
     }

@@ -31,7 +31,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 const WELL_KNOWN: &[u8] = b".well-known";
 
 /// Pages with a clean URL have it.
-const PAGE_EXTENSION: &[u8] = b".html";
+const PAGE_EXTENSION: &str = ".html";
 
 /// A path that lies beneath the root by its form: no empty, dot or hidden segments. Links are another matter: the
 /// root looks at those when it opens the path.
@@ -108,8 +108,13 @@ impl SafePath {
 
     /// The page that has this path for a clean URL; none where it is the root, or a page by its own name.
     pub(super) fn page(&self) -> Option<Self> {
-        let is_page = self.is_root() || self.bytes.ends_with(PAGE_EXTENSION);
-        (!is_page).then(|| Self { bytes: [&self.bytes[..], PAGE_EXTENSION].concat(), is_directory: false })
+        let is_page = self.is_root() || self.bytes.ends_with(PAGE_EXTENSION.as_bytes());
+        (!is_page).then(|| self.with_suffix(PAGE_EXTENSION))
+    }
+
+    /// The path of the file beside it whose name goes on so.
+    pub(super) fn with_suffix(&self, suffix: &str) -> Self {
+        Self { bytes: [&self.bytes, suffix.as_bytes()].concat(), is_directory: false }
     }
 
     /// The path, relative to the root.

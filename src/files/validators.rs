@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use super::options::EtagSource;
+use super::options::{Coding, EtagSource};
 use super::stamp::{GRAIN, Stamp};
 use crate::http::{FileVersion, since_1970};
 
@@ -16,6 +16,8 @@ pub(super) struct Validators {
     pub(super) last_modified: Option<i64>,
     /// The mtime lay in the future. What is sent as Last-Modified then is no validator.
     pub(super) is_of_the_future: bool,
+    /// Variants of the same content may have the same date, so that it is a weak validator (RFC 9110 section 8.8.2.2).
+    pub(super) date_is_shared: bool,
 }
 
 impl Validators {
@@ -23,7 +25,7 @@ impl Validators {
     pub(super) fn new(source: EtagSource, digest: Option<u128>, stamp: Stamp, now: SystemTime) -> Self {
         let etag = match (source, digest) {
             (EtagSource::Off, _) => None,
-            (EtagSource::Auto | EtagSource::Content, Some(digest)) => Some(format!("\"{digest:032x}\"")),
+            (EtagSource::Auto | EtagSource::Content, Some(digest)) => Some(content_etag(digest)),
             // A file that changed each time while it was read.
             (EtagSource::Content, None) => None,
             (EtagSource::Auto, None) => state_etag(stamp, now),
@@ -33,8 +35,30 @@ impl Validators {
             etag: etag.map(String::into_bytes),
             last_modified: last_modified(stamp.version, now),
             is_of_the_future: stamp.version.modified.0 > since_1970(now),
+            date_is_shared: false,
         }
     }
+
+    /// Of what was compressed from this state, whose digest this is: the bytes are what a range of it is cut from, so they
+    /// make the tag, whatever the source, and servers that compress in another way have another.
+    pub(super) fn of_compressed(&self, source: EtagSource, digest: u128) -> Self {
+        let etag = (source != EtagSource::Off).then(|| content_etag(digest).into_bytes());
+        Self { etag, date_is_shared: true, ..self.clone() }
+    }
+
+    /// Of a file that is a variant in this coding: one tag for all files of a state would not tell variants apart that
+    /// have the same length and were dated alike.
+    pub(super) fn of_sibling(mut self, coding: Coding) -> Self {
+        if let Some(etag) = &mut self.etag {
+            etag.pop();
+            etag.extend_from_slice(format!("-{}\"", coding.name()).as_bytes());
+        }
+        self
+    }
+}
+
+fn content_etag(digest: u128) -> String {
+    format!("\"{digest:032x}\"")
 }
 
 /// The time of the change itself is in it: a file that was replaced by another of the same length and mtime has another.
@@ -111,7 +135,7 @@ mod tests {
         ] {
             let stamp = stamp(modified, 100);
             for source in [Auto, Mtime] {
-                let Validators { etag, last_modified, is_of_the_future } = validators(source, None, stamp);
+                let Validators { etag, last_modified, is_of_the_future, .. } = validators(source, None, stamp);
                 assert_eq!((etag.is_some(), last_modified.is_some()), (told, told), "{source:?} {modified}");
                 assert_eq!(is_of_the_future, modified > NOW, "{modified}");
             }
@@ -130,6 +154,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// RFC 9110 section 8.8.3: `gzip --keep` gives its file the date of the original, and br's may be as long as gzip's.
+    #[test]
+    fn variants_of_one_date_and_length_have_tags_of_their_own() {
+        let original = validators(Mtime, None, stamp(100, 100));
+        let [br, gzip] = [Coding::Br, Coding::Gzip].map(|coding| original.clone().of_sibling(coding).etag.unwrap());
+        assert_eq!(String::from_utf8_lossy(&br), "\"64.7-100000-br\"");
+        assert_eq!(String::from_utf8_lossy(&gzip), "\"64.7-100000-gzip\"");
+        let compressed = original.of_compressed(Mtime, 0xab);
+        assert_eq!(compressed.etag.as_deref(), Some(&b"\"000000000000000000000000000000ab\""[..]));
+        assert!(compressed.date_is_shared && compressed.last_modified == original.last_modified);
+        assert_eq!(original.of_compressed(Off, 0xab).etag, None);
     }
 
     #[test]

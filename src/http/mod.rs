@@ -31,6 +31,7 @@ pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
 pub use write::PreparedHead;
 
 // What handlers of this layer need of the one below.
+pub(crate) use crate::socketserver::cores;
 pub use crate::socketserver::{Throttle, slow};
 
 /// What answers requests.

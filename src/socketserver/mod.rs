@@ -101,6 +101,7 @@ pub use datagram::{
 };
 pub use handler::{Conn, End, Handler, Interest, Next, Wake, Waker};
 pub use listener::Listener;
+pub(crate) use options::cores;
 pub use options::{
     CONNECTIONS_CEILING, DESCRIPTORS_RESERVED, Options, SocketOptions, connections_allowed, descriptors_reserved,
 };

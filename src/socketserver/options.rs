@@ -52,7 +52,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let cores = cores();
         Self {
             workers: cores.max(2),
             shards: cores.div_ceil(WORKERS_PER_SHARD),
@@ -63,6 +63,11 @@ impl Default for Options {
             stop_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// The cores that this process may use; 2 where that isn't known.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// The connections that this process's descriptor limit leaves room for. Raise the soft limit first.
