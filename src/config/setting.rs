@@ -116,7 +116,7 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 19] = [
+    let flags: [(&str, &'static str, Option<OsString>); 18] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -133,16 +133,16 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("isolate", "--isolate", yes(args.isolate)),
         ("immutable_hashed", "--immutable-hashed", yes(args.immutable_hashed)),
         ("symlinks", "--symlinks", args.symlinks.clone().map(Into::into)),
-        ("mount", "--mount", list(&args.mount)),
         ("cors", "--cors", args.cors.clone().map(Into::into)),
         ("allow_host", "--allow-host", list(&args.allow_host)),
     ];
     let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
-    let rules: [(&str, &'static str, &Vec<String>); 5] = [
+    let rules: [(&str, &'static str, &Vec<String>); 6] = [
         ("error_page", "--error-page", &args.error_page),
         ("hide", "--hide", &args.hide),
         ("type", "--type", &args.types),
         ("header", "--header", &args.header),
+        ("mount", "--mount", &args.mount),
         ("redirect", "--redirect", &args.redirect),
     ];
     let rules = rules.into_iter().filter(|(_, _, rules)| !rules.is_empty()).filter_map(|(key, flag, rules)| {

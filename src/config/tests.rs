@@ -146,6 +146,7 @@ fn every_flag_arrives() {
     check_flags("-d ./public/.", "root = \"DIR/public\" # flag --root");
     check_flags("-b ::1 --host a:80,[::]:0", "bind = [\"[::1]\", \"a:80\", \"[::]:0\"] # flag --bind");
     check_flags("--index a,b --index c", "index = [\"a\", \"b\", \"c\"] # flag --index");
+    check_flags("--mount /a,b=etc", "mount = [\"/a,b=DIR/etc\"] # flag --mount");
     check_flags("--mount /a=public --mount /b=etc", "mount = [\"/a=DIR/public\", \"/b=DIR/etc\"] # flag --mount");
     check_flags("--cors", "cors = [\"*\"] # flag --cors");
     check_flags("--cors=http://A:80,https://b", "cors = [\"http://a\", \"https://b\"] # flag --cors");

@@ -77,7 +77,8 @@ impl Mounts {
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
         let mounted = mounts.into_iter().map(|Mount { path, root }| {
             let mut options = options.clone();
-            (options.root, options.prefix) = (root, path.clone());
+            // Where the root is one file alone, its name means nothing here.
+            (options.root, options.single, options.prefix) = (root, None, path.clone());
             (path, Files::new(options))
         });
         Self { mounted: mounted.collect(), rest: Files::new(options.clone()) }

@@ -390,3 +390,53 @@ fn pages_of_listed_origins_may_read_answers() {
     let off = Salver::serve(&site).get("/", "Origin: https://a.example\r\n");
     assert!(!off.head.to_lowercase().contains("access-control") && off.field("vary").is_none(), "{}", off.head);
 }
+
+/// Fields, hidden names and types go by the path in the site, wherever the file lies.
+#[test]
+fn rules_about_files_reach_into_mounts_and_redirects() {
+    let site =
+        Site::with(&[("www/index.html", "home"), ("docs/a.txt", "a"), ("docs/sub/x", "x"), ("docs/drafts/b", "b")]);
+    site.write("www/_redirects", "/old /new\n");
+    let flags = ["--mount", "/do%20cs=docs", "-H", "/do?cs/* X-A: 1", "-H", "/old X-B: 2", "-H", "X-All: 3"];
+    let mut command = salver(site.path());
+    command.args(["--port", "0", "www", "--hide", "/do cs/drafts", "--type", "/do cs/*.txt=text/x-own"]).args(flags);
+    let server = Salver::run(&mut command);
+    for (target, status, x_a, x_b) in [
+        ("/", 200, None, None),
+        ("/do%20cs/a.txt", 200, Some("1"), None),
+        ("/do%20cs/sub", 301, Some("1"), None),
+        ("/do%20cs/none", 404, Some("1"), None),
+        ("/do%20cs/drafts/b", 404, Some("1"), None),
+        ("/do%20cs", 301, None, None),
+        ("/old", 301, None, Some("2")),
+    ] {
+        let reply = server.get(target, "");
+        assert_eq!((reply.status, reply.field("x-a"), reply.field("x-b")), (status, x_a, x_b), "{target}");
+        assert_eq!(reply.field("x-all"), Some("3"), "{target}");
+    }
+    assert_eq!(server.get("/do%20cs/a.txt", "").field("content-type"), Some("text/x-own"));
+    server.wait_for_log("/do%20cs/drafts/b: not served: it is hidden");
+}
+
+#[test]
+fn each_root_has_its_own_files_of_rules() {
+    let site = Site::with(&[("www/index.html", "www"), ("example/start.html", "example"), ("any/x", ""), ("b/x", "")]);
+    site.write("www/_headers", "/*\n  X-Of: www\n");
+    site.write("example/_headers", "/*\n  X-Of: example\n");
+    site.write("example/_redirects", "/own /start.html\n");
+    let server = Salver::run(&mut with_config(&site, HOSTS));
+    assert_eq!(get_of(&server, "other", "/").field("x-of"), Some("www"));
+    assert_eq!(get_of(&server, "example.org", "/").field("x-of"), Some("example"));
+    assert_eq!(get_of(&server, "a.example.org", "/x").field("x-of"), None);
+    assert_eq!(get_of(&server, "example.org", "/own").field("location"), Some("/start.html"));
+    assert_eq!(get_of(&server, "other", "/own").status, 404);
+}
+
+#[test]
+fn one_file_alone_has_no_redirects_of_its_directory() {
+    let site = redirecting("/old /new\n");
+    let server = Salver::run(salver(site.path()).args(["--port", "0", "page.html", "--mount", "/dir=dir"]));
+    check(&server, "/", 200, "page");
+    assert_eq!(server.get("/old", "").status, 404);
+    check(&server, "/dir/", 200, "dir");
+}
