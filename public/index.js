@@ -8,7 +8,9 @@ for (const element of document.querySelectorAll("[data-page]")) {
 const head = await fetch(location.pathname, { method: "HEAD", cache: "no-store" });
 
 for (const element of document.querySelectorAll("[data-field]")) {
-  element.textContent = head.headers.get(element.dataset.field) ?? element.textContent;
+  const value = head.headers.get(element.dataset.field);
+  element.textContent = value ?? element.textContent;
+  if (value === null) element.closest("[data-if-told]")?.remove();
 }
 
 const again = document.querySelector("#again");
