@@ -9,8 +9,8 @@ const head = await fetch(location.pathname, { method: "HEAD", cache: "no-store" 
 
 for (const element of document.querySelectorAll("[data-field]")) {
   const value = head.headers.get(element.dataset.field);
-  // A line that this answer doesn't have goes, with what is said of it.
-  value ? (element.textContent = value) : element.closest("div").remove();
+  element.textContent = value ?? element.textContent;
+  if (value === null) element.closest("[data-if-told]")?.remove();
 }
 
 const again = document.querySelector("#again");

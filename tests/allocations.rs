@@ -1,4 +1,4 @@
-//! A request of a cached file, on a connection that stays, takes no memory from the allocator.
+//! A request of a cached file or variant, on a connection that stays, takes no memory from the allocator.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
 #![allow(unsafe_code, reason = "an allocator that counts can't be made without")]
 
@@ -75,6 +75,8 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
     for (name, size) in [("small.html", 1_000), ("page.html", 10_000)] {
         fs::write(site.path().join(name), vec![b'x'; size]).unwrap();
     }
+    // A variant that lies beside its file, so that both kinds of them are asked for.
+    fs::write(site.path().join("page.html.br"), "not looked into").unwrap();
     check(Options::new(SiteOptions::new(files::Options::new(site.path()), Rules::default())));
     // Nor do rules that a request passes by.
     let mut rules = Rules::default();
@@ -103,6 +105,11 @@ fn check(options: Options) {
         ("/page.html", ""),
         ("/small.html", "If-None-Match: *\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n"),
         ("/missing.html", ""),
+        ("/page.html", "Accept-Encoding: gzip, deflate, br, zstd\r\n"),
+        ("/page.html", "Accept-Encoding: gzip;q=0.5, zstd\r\n"),
+        ("/page.html", "Accept-Encoding: zstd\r\nIf-None-Match: *\r\n"),
+        ("/small.html", "Accept-Encoding: gzip, deflate, br, zstd\r\n"),
+        ("/page.html", "Accept-Encoding: identity, gzip;q=0.5\r\n"),
     ] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
         until_settled(address, &request);

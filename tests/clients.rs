@@ -22,6 +22,7 @@ const TEXT: &str = "one\ntwo\nthree\n";
 fn site() -> Site {
     let site = Site::with(&[("text.txt", TEXT), ("folder/index.html", "<h1>folder</h1>"), ("a b&c#d?e%.txt", "odd")]);
     site.write("large.bin", large());
+    site.write("page.html", page());
     site.set_modified("text.txt", NOVEMBER_1994);
     site
 }
@@ -29,6 +30,11 @@ fn site() -> Site {
 /// Bytes of which no two stretches of a page are alike.
 fn large() -> Vec<u8> {
     (0..LARGE).map(|at| (at * 7 + at / 251) as u8).collect()
+}
+
+/// Worth compressing.
+fn page() -> String {
+    (0..2_000).map(|number| format!("<p>Paragraph {number}.</p>\n")).collect()
 }
 
 /// What curl says of the response when it is asked for `--write-out` alone.
@@ -150,6 +156,27 @@ fn curl_takes_what_is_not_compressed() {
     assert_eq!(curl(&["--compressed"], &server.url("/text.txt")), TEXT);
     let large = figures("%{http_code} %{size_download}", &["--compressed"], &server.url("/large.bin"));
     assert_eq!(large, format!("200 {LARGE}"));
+}
+
+/// With whichever codings this curl was built.
+#[test]
+fn curl_takes_what_is_compressed() {
+    let site = site();
+    let server = Salver::serve(&site);
+    let url = server.url("/page.html");
+    let features = end_of(Command::new("curl").arg("--version")).stdout;
+    for (coding, feature) in [("gzip", "libz"), ("br", "brotli"), ("zstd", "zstd")] {
+        if !features.contains(feature) {
+            continue;
+        }
+        let arguments = ["--compressed", "--header", &format!("Accept-Encoding: {coding}")];
+        assert!(curl(&arguments, &url) == page(), "{coding}");
+        let told = figures("%{size_download} %header{content-encoding}", &arguments, &url);
+        let (bytes, told_coding) = told.split_once(' ').unwrap();
+        assert!(told_coding == coding && bytes.parse::<usize>().unwrap() < page().len() / 4, "{told}");
+    }
+    assert!(curl(&["--compressed"], &url) == page());
+    assert!(curl(&[], &url) == page());
 }
 
 #[test]

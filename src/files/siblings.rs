@@ -109,7 +109,8 @@ impl Files {
             let path = origin.path.with_suffix(suffix(coding));
             let location = self.root.locate(&path);
             let is_named = rustix::fs::lstat(&location).is_ok();
-            let witness = Witness::of_now(location);
+            let is_seen_by_directory = !record.looks_at_names && !is_named;
+            let witness = if is_seen_by_directory { None } else { Witness::of_now(location) };
             if is_named {
                 match self.root.open(&path) {
                     Ok(Found::File(..)) => record.siblings[coding as usize] = true,
@@ -121,8 +122,7 @@ impl Files {
                 }
             }
             // A link that leads nowhere may lead somewhere tomorrow, and its directory won't tell.
-            let is_seen_by_directory = !record.looks_at_names && is_named == record.has(coding);
-            if !is_seen_by_directory {
+            if record.looks_at_names || !record.has(coding) {
                 evidence.witnesses.extend(witness);
             }
         }

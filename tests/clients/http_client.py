@@ -3,6 +3,7 @@
 Usage: http_client.py HOST:PORT, of a server that serves the site of tests/clients.rs.
 """
 
+import gzip
 import http.client
 import sys
 import urllib.error
@@ -80,6 +81,19 @@ def a_large_file_is_read_in_pieces():
     connection.close()
 
 
+def what_is_compressed_is_read():
+    page = "".join(f"<p>Paragraph {number}.</p>\n" for number in range(2_000)).encode()
+    for fields in [{"Accept-Encoding": "gzip"}, {"Accept-Encoding": "gzip;q=0.5, identity;q=0"}]:
+        request = urllib.request.Request(f"http://{ADDRESS}/page.html", headers=fields)
+        with OPENER.open(request, timeout=PATIENCE) as response:
+            content = response.read()
+            assert response.headers["Content-Encoding"] == "gzip" and len(content) < len(page) / 4, response.headers
+            assert gzip.decompress(content) == page
+    # http.client says `Accept-Encoding: identity` by itself.
+    with OPENER.open(f"http://{ADDRESS}/page.html", timeout=PATIENCE) as response:
+        assert (response.headers["Content-Encoding"], response.read()) == (None, page)
+
+
 def urllib_follows_and_raises():
     with OPENER.open(f"http://{ADDRESS}/folder?q=1", timeout=PATIENCE) as response:
         assert response.url == f"http://{ADDRESS}/folder/?q=1", response.url
@@ -95,5 +109,6 @@ def urllib_follows_and_raises():
 
 one_connection_serves_all()
 a_large_file_is_read_in_pieces()
+what_is_compressed_is_read()
 urllib_follows_and_raises()
 print("all is well")

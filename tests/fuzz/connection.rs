@@ -16,7 +16,7 @@ use salver::http::{Handler, Limits, Request, Response, Service, Target, parse_da
 use salver::socketserver::stages::Lone;
 use salver::socketserver::{Interest, Next, Wake};
 
-use super::site::{Site, watch_log};
+use super::site::{File, Site, watch_log};
 use super::split_plan;
 use super::wire::{self, Answer};
 
@@ -339,7 +339,12 @@ fn check_answer(answer: &Answer, request: Option<&wire::Request<'_>>, site: &Sit
             assert!(answer.body.is_none() || answer.body.as_deref() == Some(file.content), "not {}", file.name);
             let target = request.and_then(|request| request.head.split(|&byte| byte == b' ').nth(1));
             let wanted = target.and_then(|target| site.file_at(target));
-            assert!(wanted.is_none_or(|wanted| wanted.name == file.name), "{target:?} is not {}", file.name);
+            let variant = answer.value("content-encoding").map(|coding| (coding, file.name.strip_suffix(".gz")));
+            let is_wanted = |wanted: &File| match variant {
+                None => wanted.name == file.name,
+                Some((coding, of)) => coding == "gzip" && of == Some(wanted.name),
+            };
+            assert!(wanted.is_none_or(is_wanted), "{target:?} is not {}", file.name);
         }
         206 => part(answer, site),
         301 => {
@@ -353,7 +358,7 @@ fn check_answer(answer: &Answer, request: Option<&wire::Request<'_>>, site: &Sit
             let page = site.file_of_length(answer.value("content-length"));
             assert!(page.name == "404.html" && answer.body.as_deref().is_none_or(|body| body == page.content));
         }
-        400 | 405 | 408 | 412 | 413 | 414 | 416 | 417 | 421 | 431 | 501 | 505 => {
+        400 | 405 | 406 | 408 | 412 | 413 | 414 | 416 | 417 | 421 | 431 | 501 | 505 => {
             let status = format!("<h1>{}</h1>", answer.status);
             let names = |body: &Vec<u8>| String::from_utf8_lossy(body).contains(&status);
             assert!(answer.body.as_ref().is_none_or(names), "{answer:?}");
