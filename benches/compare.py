@@ -81,8 +81,9 @@ WORKLOADS = {
     "404": Workload("404", "a file that isn't there, 64 connections", Load(64, "/missing.html"), status=404),
     "range": Workload("a range", "2,000 bytes of a file of 1 MiB, 64 connections",
                       Load(64, "/1m.bin", RANGE), status=206, length=2000),
+    # Of a type that nobody compresses, so that all send the same.
     "browser": Workload("a browser's head", "10 KiB, asked for as a browser does, 64 connections",
-                        Load(64, "/10k.html", BROWSER), length=10 * KIB),
+                        Load(64, "/10k.bin", BROWSER), length=10 * KIB),
     "1conn": Workload("1 connection", "a file of 1 KiB, 1 connection", Load(1, "/1k.html"), length=KIB),
     "1k512": Workload("512 connections", "a file of 1 KiB, 512 connections", Load(512, "/1k.html"), length=KIB),
 }
@@ -136,7 +137,7 @@ def plant(root):
     """Makes the tree that is served."""
     line = b"<p>A salver is the tray things are served on.\n"
     sizes = {"1k.html": KIB, "10k.html": 10 * KIB, "100k.html": 100 * KIB, "1m.bin": MIB, "10m.bin": 10 * MIB,
-             "folder/index.html": KIB, "index.html": KIB}
+             "10k.bin": 10 * KIB, "folder/index.html": KIB, "index.html": KIB}
     sizes |= {f"many/{number}.html": 2 * KIB + number for number in range(MANY)}
     for folder in ("many", "folder"):
         (root / folder).mkdir(parents=True)

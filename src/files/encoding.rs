@@ -22,6 +22,10 @@ pub(super) struct Accepted {
 impl Accepted {
     /// Reads Accept-Encoding. None where it isn't there or names nothing: then there is nothing to choose.
     pub(super) fn of(fields: Fields<'_>) -> Option<Self> {
+        // Many don't say anything, and these shall cost no more than this look.
+        if !fields.has("accept-encoding") {
+            return None;
+        }
         let mut said = Said::default();
         fields.list("accept-encoding").filter_map(parse_member).for_each(|(name, weight)| said.note(name, weight));
         (said != Said::default()).then(|| said.meaning())

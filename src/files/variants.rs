@@ -267,6 +267,7 @@ const ENCODED: [&str; 5] = [suffix(Coding::Br), suffix(Coding::Zstd), suffix(Cod
 /// Tells that there are variants where that was found out only after the file was made ready.
 fn add_vary(response: Response, original: &Representation) -> Response {
     let has_siblings = |origin: &Origin| origin.has_siblings.load(Ordering::Relaxed);
+    // Its head tells it, and so its date is one that others have.
     let is_told = original.validators.date_is_shared;
     if is_told || !original.origin.as_deref().is_some_and(has_siblings) || response.status().as_u16() >= 400 {
         return response;
