@@ -1,10 +1,10 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
-//! index or redirect (here), `representation` (head, content, and its `validators`), `variants` (which the request accepts
-//! best, by `encoding`: one that lies beside the file, or one that `compress` makes when `turns` lets it), `conditional`
-//! (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one
-//! look whether the file has changed, by its `stamp`.
+//! index or redirect (here), `representation` (head, content, and its `validators`), `variants` (which of them the
+//! request accepts best, by `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns` lets it),
+//! `conditional` (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so
+//! that the first steps are often one look whether the file has changed, by its `stamp`.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
