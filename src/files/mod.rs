@@ -2,9 +2,9 @@
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
 //! index or redirect (here), `representation` (head, content, and its `validators`), `variants` (which of them the
-//! request accepts best, by `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns` lets it),
-//! `conditional` (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so
-//! that the first steps are often one look whether the file has changed, by its `stamp`.
+//! request accepts best, by `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns`
+//! lets it), `conditional` (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps
+//! representations, so that the first steps are often one look whether the file has changed, by its `stamp`.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
