@@ -1,4 +1,5 @@
-//! Content codings (RFC 9110 section 8.4.1): which of them a request accepts, and which media types are worth one. Pure.
+//! Content codings (RFC 9110 section 8.4.1): which of them a request accepts, and which media types are worth one.
+//! Pure.
 
 use super::options::Coding;
 use crate::http::Fields;

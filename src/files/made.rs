@@ -1,5 +1,5 @@
-//! Variants made on the fly: each content is compressed once, by whoever asks for it first, as slow work off the workers
-//! that serve; meanwhile others get what there is.
+//! Variants made on the fly: each content is compressed once, by whoever asks for it first, as slow work off the
+//! workers that serve; meanwhile others get what there is.
 //!
 //! A variant is kept by the digest of the content that it was made from. So it can't be stale, and a file that was only
 //! touched, or is too young to be kept itself, isn't compressed again.
@@ -29,8 +29,8 @@ pub(super) enum Made {
 }
 
 impl Files {
-    /// The variant of a file in this coding: from before, or compressed now if it is this one's turn. Where it has to be
-    /// had, its turn is waited for, and it may be larger.
+    /// The variant of a file in this coding: from before, or compressed now if it is this one's turn. Where it has to
+    /// be had, its turn is waited for, and it may be larger.
     pub(super) fn made(&self, wish: &Wish<'_>, coding: Coding) -> Made {
         let digest = wish.original.digest.or_else(|| wish.record.digest.get().copied());
         if let Some(made) = digest.and_then(|digest| self.recall_made(wish, coding, digest)) {

@@ -54,8 +54,8 @@ pub struct Options {
     pub etag: EtagSource,
     /// Files up to this size (bytes) have a tag made from their content with [`EtagSource::Auto`]. Default: 100 KiB.
     pub etag_content_bytes_max: u64,
-    /// Codings in which content is compressed on the fly, the one that is preferred first; none switches that off. Without the
-    /// feature `compress` there are none. Default: zstd, br, gzip.
+    /// Codings in which content is compressed on the fly, the one that is preferred first; none switches that off.
+    /// Without the feature `compress` there are none. Default: zstd, br, gzip.
     pub compress: Vec<Coding>,
     /// Whether variants that lie beside a file (`page.html.br`, `.zst`, `.gz`) are served in its place. Default: true.
     pub precompressed: bool,
@@ -65,8 +65,8 @@ pub struct Options {
     pub compress_bytes_max: u64,
     /// Ranges of one request that are answered in parts; who asks for more gets the whole. Default: 16.
     pub ranges_max: usize,
-    /// Memory for small files kept ready, in bytes; 0 keeps none. A quarter of it is for compressed variants, unless there are
-    /// none. Default: 64 MiB.
+    /// Memory for small files kept ready, in bytes; 0 keeps none. A quarter of it is for compressed variants, unless
+    /// there are none. Default: 64 MiB.
     pub cache_bytes_max: u64,
     /// Descriptors of larger files kept ready; they share the cache with the small ones. Default: 512.
     pub cache_descriptors_max: usize,

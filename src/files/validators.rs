@@ -39,8 +39,8 @@ impl Validators {
         }
     }
 
-    /// Of what was compressed from this state, whose digest this is: the bytes are what a range of it is cut from, so they
-    /// make the tag, whatever the source, and servers that compress in another way have another.
+    /// Of what was compressed from this state, whose digest this is: the bytes are what a range of it is cut from, so
+    /// they make the tag, whatever the source, and servers that compress in another way have another.
     pub(super) fn of_compressed(&self, source: EtagSource, digest: u128) -> Self {
         let etag = (source != EtagSource::Off).then(|| content_etag(digest).into_bytes());
         Self { etag, date_is_shared: true, ..self.clone() }
@@ -156,7 +156,8 @@ mod tests {
         }
     }
 
-    /// RFC 9110 section 8.8.3: `gzip --keep` gives its file the date of the original, and br's may be as long as gzip's.
+    /// RFC 9110 section 8.8.3: `gzip --keep` gives its file the date of the original, and br's may be as long as
+    /// gzip's.
     #[test]
     fn variants_of_one_date_and_length_have_tags_of_their_own() {
         let original = validators(Mtime, None, stamp(100, 100));

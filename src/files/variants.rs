@@ -2,12 +2,12 @@
 //!
 //! 1. Where the request says nothing of codings, or the file has no variants, the file itself.
 //! 2. What the request weighs most. Of equals one that lies beside the file (`siblings`), as it was made with care and
-//!    costs no work; br before zstd before gzip, which is from the smallest to the largest, mostly. Then one made on the
-//!    fly (`made`), in the order of the option `compress`.
+//!    costs no work; br before zstd before gzip, which is from the smallest to the largest, mostly. Then one made on
+//!    the fly (`made`), in the order of the option `compress`.
 //! 3. Where that can't be had at once, the next; in the end the file itself, or 406 where that was refused.
 //!
-//! A variant is a representation with content, length, tag and dates of its own, kept in a cache of its own. What it was
-//! made from is part of its key or its evidence, so that it never outlives a change of the original.
+//! A variant is a representation with content, length, tag and dates of its own, kept in a cache of its own. What it
+//! was made from is part of its key or its evidence, so that it never outlives a change of the original.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! Compressed variants (RFC 9110 sections 8.4, 12.1 and 12.5.3): those that lie beside a file, and those made on the fly.
+//! Compressed variants (RFC 9110 sections 8.4, 12.1 and 12.5.3): those that lie beside a file, and those made on the
+//! fly.
 
 use std::collections::HashSet;
 use std::fs;
@@ -443,8 +444,8 @@ fn a_sibling_that_is_older_than_its_original_is_not_used() {
     check(&server, "/a.txt", ALL, None, "new");
 }
 
-/// One that was compressed from another state is not used, although its date says that it is the newer: here a deployment
-/// was taken back, with the dates that its files had.
+/// One that was compressed from another state is not used, although its date says that it is the newer: here a
+/// deployment was taken back, with the dates that its files had.
 #[test]
 fn an_older_original_that_is_put_back_does_not_get_the_newer_ones_sibling() {
     let site = Site::new();
