@@ -221,6 +221,10 @@ fn note_connections(config: &mut Config) {
 
 /// A root that is a file is that file alone, in its directory.
 fn settle_root(files: &mut files::Options) -> Result<(), Error> {
+    // The directory of what an absolute link leads to, as no link leads out of a root.
+    if files.root.is_file() && std::fs::read_link(&files.root).is_ok_and(|target| target.is_absolute()) {
+        files.root = files.root.canonicalize().unwrap_or_else(|_| files.root.clone());
+    }
     if files.root.is_file()
         && let (Some(directory), Some(name)) = (files.root.parent(), files.root.file_name())
     {
@@ -247,6 +251,14 @@ fn host(table: HostTable<'_>, config: &Config) -> Result<Host, Error> {
 
 /// The directories must be there.
 fn check_site(config: &Config, written: &BTreeMap<&'static str, Setting<'_>>) -> Result<(), Error> {
+    let says_origin = |rule: &files::FieldRule| rule.names(&::http::header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    let mut origins = [written.get("cors"), written.get("header")].into_iter().flatten();
+    if !config.rules.cors.list().is_empty()
+        && config.files.fields.iter().any(says_origin)
+        && let Some(setting) = origins.next()
+    {
+        return Err(setting.mistake("expected Access-Control-Allow-Origin from `cors` or from `header`, not from both"));
+    }
     check_root(&config.files.root, written.get("root"))?;
     config.rules.mounts.iter().try_for_each(|mount| check_root(mount.root(), written.get("mount")))
 }

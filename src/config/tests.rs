@@ -138,7 +138,7 @@ fn every_flag_arrives() {
     check_flags("--error-page 500=/a --error-page 4xx=/b", "error_page = [\"500=/a\", \"4xx=/b\"] # flag --error-page");
     check_flags("--hide *.map --hide {a,b}", "hide = [\"*.map\", \"{a,b}\"] # flag --hide");
     check_flags("--type foo=text/x", "type = [\"foo=text/x\"] # flag --type");
-    check_flags("-H X-A:1", "header = [\"x-a: 1\"] # flag --header");
+    check_flags("-H X-A:1", "header = [\"X-A:1\"] # flag --header");
     check_flags("--security-headers --isolate", "isolate = true # flag --isolate");
     check_flags("--immutable-hashed", "immutable_hashed = true # flag --immutable-hashed");
     check_flags("--symlinks off", "symlinks = \"off\" # flag --symlinks");
@@ -455,7 +455,7 @@ fn rules_are_told_with_their_place_and_what_was_expected() {
         "--spa=../a",
         "2 --spa ../a: expected a file beneath the root, such as \"index.html\", or true or false",
     );
-    check_variable("SALVER_HEADER", "X-A: 1, 2\nX-B: 3", "header = [\"x-a: 1, 2\", \"x-b: 3\"] # SALVER_HEADER");
+    check_variable("SALVER_HEADER", "X-A: 1, 2\nX-B: 3", "header = [\"X-A: 1, 2\", \"X-B: 3\"] # SALVER_HEADER");
     // What stands in a file there is not said twice.
     check(&[("public/_headers", "/a\n  X-A: 1\n")], &[], "public", "header = [] # default");
     check(
@@ -464,6 +464,24 @@ fn rules_are_told_with_their_place_and_what_was_expected() {
         "public",
         "2 DIR/public/_headers:2: expected a path from the root, such as /fonts/*, not 'X-A: 1'; fields are indented",
     );
+}
+
+#[test]
+fn what_would_be_a_trap_is_refused() {
+    check_flags("--allow-host ,", "2 --allow-host ,: expected host names, such as localhost");
+    check_flags(
+        "--hide *.map,/drafts",
+        "2 --hide *.map,/drafts: '*.map,/drafts': a comma stands in braces, or behind a backslash; each pattern has a line of its own",
+    );
+    check_flags(
+        "--hide ./drafts",
+        "2 --hide ./drafts: './drafts': a pattern has no dot segments; paths start from the root",
+    );
+    check_flags(
+        "--cors -H Access-Control-Allow-Origin:*",
+        "2 --cors *: expected Access-Control-Allow-Origin from `cors` or from `header`, not from both",
+    );
+    check_flags("-H Keep-Alive:1", "2 --header Keep-Alive:1: 'Keep-Alive:1': keep-alive is salver's own to say");
 }
 
 #[test]

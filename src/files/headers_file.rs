@@ -23,7 +23,7 @@ type Block = (usize, Pattern, Vec<(HeaderName, HeaderValue)>);
 /// A path that is no pattern, a field that is none, a field without a path above it, a path without fields.
 pub fn parse_headers_file(text: &str) -> Result<Vec<FieldRule>, (usize, String)> {
     let mut rules: Vec<Block> = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
+    for (number, line) in (1..).zip(text.strip_prefix('\u{feff}').unwrap_or(text).lines()) {
         let content = line.trim();
         if content.is_empty() || content.starts_with('#') {
             continue;
@@ -55,7 +55,9 @@ fn parse_path(text: &str) -> Result<Pattern, String> {
         Some(name) if !name.is_empty() => "{*}",
         _ => segment,
     });
-    segments.collect::<Vec<_>>().join("/").parse()
+    let path = segments.collect::<Vec<_>>().join("/");
+    // A slash at the end is a path's own, and not all that lies beneath.
+    Pattern::of_path(&path).map_err(|reason| format!("'{text}': {reason}"))
 }
 
 #[cfg(test)]
@@ -80,6 +82,10 @@ mod tests {
         check(text, "blog/one", &["x-a: 1", "x-b: 2", "x-b: 3"]);
         check(text, "blog/one/two", &["x-a: 1"]);
         check(text, "img/a.png", &["x-a: 1", "x-c: 4"]);
+        let text = "\u{feff}/\n  X-A: 1\n/blog/\n  X-B: 2\n";
+        check(text, "", &["x-a: 1"]);
+        check(text, "blog", &["x-b: 2"]);
+        check(text, "blog/one", &[]);
         check("", "a", &[]);
     }
 

@@ -176,9 +176,31 @@ impl Files {
         if let Some(kept) = self.cache.find(key.as_bytes(), begun) {
             return Some(kept);
         }
-        match self.open(page) {
-            Ok(Found::File(file, stat)) => self.keep(&key, page, file, &stat, Evidence::begin()).ok(),
-            _ => None,
+        let mut evidence = Evidence::begin();
+        let (page, file, stat) = match self.open(page) {
+            Ok(Found::File(file, stat)) => (page.clone(), file, stat),
+            _ => match self.open_index(page, &mut evidence) {
+                Ok(Some(index)) => index,
+                _ => self.open_page(page, &mut evidence).ok()??,
+            },
+        };
+        self.keep(&key, &page, file, &stat, evidence).ok()
+    }
+
+    /// What answers in the place of what was asked for. A client that asked for another path must not be sent to one that
+    /// is put in its place once more, so what is moved is followed here.
+    pub(super) fn find_in_place(
+        &self,
+        path: &[u8],
+        begun: Option<Instant>,
+    ) -> Result<Arc<Entry<Representation>>, Nothing> {
+        let mut found = self.find(path, begun)?;
+        if let Resource::Moved(target) = &found {
+            found = self.find(target.as_bytes(), begun)?;
+        }
+        match found {
+            Resource::File(entry) => Ok(entry),
+            Resource::Moved(_) => Err(Nothing::Absent),
         }
     }
 }

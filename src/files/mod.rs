@@ -146,7 +146,20 @@ impl Files {
         let Target::Path { path, .. } = request.target else { return self.handle(request) };
         match SafePath::parse(path).ok().and_then(|page| self.find_fallback(&page, request.begun)) {
             Some(page) => self.select_variant(&page.value, request, path),
-            None => self.handle(request),
+            None => self.in_place(request),
+        }
+    }
+
+    /// Answers with this path in the place of another.
+    pub(crate) fn in_place(&self, request: &Request<'_>) -> Response {
+        match (&request.method, request.target) {
+            (&Method::GET | &Method::HEAD, Target::Path { path, .. }) => {
+                match self.find_in_place(path, request.begun) {
+                    Ok(entry) => self.select_variant(&entry.value, request, path),
+                    Err(nothing) => self.explain(nothing, path, request.begun),
+                }
+            }
+            _ => self.handle(request),
         }
     }
 
@@ -183,10 +196,12 @@ impl Files {
     }
 
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
-        let is_hidden = |pattern: &Pattern| pattern.covers(&self.in_site(path.as_bytes()));
+        if self.options.single.as_ref().is_some_and(|name| name.as_bytes() != path.as_bytes()) {
+            return Err(Nothing::Absent);
+        }
         let why = match path {
             path if site_file::is_site_file(path) => Some("it says how the site is served"),
-            _ if self.options.hide.iter().any(is_hidden) => Some("it is hidden"),
+            path if self.is_hidden(path) => Some("it is hidden"),
             _ => None,
         };
         if let Some(why) = why {
@@ -214,6 +229,17 @@ impl Files {
             }
             Miss::Failed(error) => self.fail(path, &error),
         })
+    }
+
+    /// Whether the site hides it, or a directory above it.
+    fn is_hidden(&self, path: &SafePath) -> bool {
+        let is_hidden = |pattern: &Pattern| pattern.covers(&self.in_site(path.as_bytes()));
+        self.options.hide.iter().any(is_hidden)
+    }
+
+    /// Whether the site hides this path, as it was asked for.
+    pub(crate) fn hides(&self, path: &[u8]) -> bool {
+        !self.options.hide.is_empty() && SafePath::parse(path).is_ok_and(|path| self.is_hidden(&path))
     }
 
     /// As many descriptors as are allowed weigh as much as all bytes.
@@ -282,7 +308,7 @@ impl Files {
 
     /// What is said of a file: its type, and what the rules want. A fallback is never to be kept for long.
     fn presentation(&self, key: &str, path: &SafePath) -> Presentation {
-        let asked: Vec<u8> = percent_decode(key.trim_start_matches('/').as_bytes()).collect();
+        let asked: Vec<u8> = percent_decode(key.trim_start_matches(FALLBACK).trim_matches('/').as_bytes()).collect();
         let (asked, answering) = (self.in_site(&asked), self.in_site(path.as_bytes()));
         let dress = dress(&self.field_rules, &[&asked, &answering]);
         let hashed = self.options.immutable_hashed && is_hashed(path.name());
@@ -373,9 +399,7 @@ fn redirect(target: String, query: Option<&[u8]>) -> Response {
 /// A redirection, which is asked for anew each time: a mistake in one must not stay in browsers.
 pub(crate) fn moved(status: StatusCode, location: Vec<u8>) -> Response {
     match HeaderValue::try_from(location) {
-        Ok(location) => {
-            Response::error_page(status).field(header::LOCATION, location).field(header::CACHE_CONTROL, NO_CACHE)
-        }
+        Ok(location) => Response::error_page(status).field(header::LOCATION, location),
         Err(_) => Response::error_page(StatusCode::BAD_REQUEST),
     }
 }

@@ -28,17 +28,34 @@ impl FromStr for Pattern {
 
     /// Fails with what is wrong with it.
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some(last) = text.chars().next_back() else { return Err("a pattern can't be empty".to_owned()) };
+        if text.is_empty() {
+            return Err("a pattern can't be empty".to_owned());
+        }
+        if text.ends_with('/') { Self::compile(text, &format!("{text}**")) } else { Self::of_path(text) }
+    }
+}
+
+impl Pattern {
+    /// One of which a slash at the end means nothing.
+    pub(super) fn of_path(text: &str) -> Result<Self, String> {
+        let glob = if text.ends_with("/*") { format!("{text}*") } else { text.trim_end_matches('/').to_owned() };
+        Self::compile(text, &glob)
+    }
+
+    fn compile(text: &str, glob: &str) -> Result<Self, String> {
         if text.chars().any(char::is_control) {
             return Err("a pattern has no control characters".to_owned());
         }
-        let anchored = text.trim_start_matches('/');
-        let glob = match last {
-            '/' => format!("{anchored}**"),
-            '*' if text.ends_with("/*") => format!("{anchored}*"),
-            _ => anchored.to_owned(),
-        };
-        let matcher = GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build();
+        if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err("a pattern has no dot segments; paths start from the root".to_owned());
+        }
+        if has_bare_comma(text) {
+            return Err(
+                "a comma stands in braces, or behind a backslash; each pattern has a line of its own".to_owned()
+            );
+        }
+        let glob = glob.trim_start_matches('/');
+        let matcher = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
         let matcher = matcher.map_err(|error| error.kind().to_string())?.compile_matcher();
         Ok(Self { text: text.to_owned(), matcher, is_name: !text.contains('/') })
     }
@@ -57,6 +74,21 @@ impl Pattern {
         let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
         ends.into_iter().any(|end| self.matches(&path[..end]))
     }
+}
+
+/// Whether there is a comma that means nothing: who writes one mostly means two patterns.
+fn has_bare_comma(text: &str) -> bool {
+    let (mut depth, mut is_escaped) = (0, false);
+    text.chars().any(|character| {
+        match character {
+            '{' | '[' if !is_escaped => depth += 1,
+            '}' | ']' if !is_escaped => depth -= 1,
+            ',' if !is_escaped && depth <= 0 => return true,
+            _ => {}
+        }
+        is_escaped = character == '\\' && !is_escaped;
+        false
+    })
 }
 
 /// As it was written.
@@ -126,7 +158,14 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_told() {
-        for (pattern, reason) in [("", "empty"), ("a[", "unclosed"), ("{a", "unclosed"), ("a\nb", "control")] {
+        for (pattern, reason) in [
+            ("", "empty"),
+            ("a[", "unclosed"),
+            ("{a", "unclosed"),
+            ("a\nb", "control"),
+            ("./a", "dot"),
+            ("a,b", "comma"),
+        ] {
             let error = pattern.parse::<Pattern>().unwrap_err();
             assert!(error.contains(reason), "{pattern}: {error}");
         }

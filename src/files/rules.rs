@@ -11,6 +11,8 @@ use super::pattern::Pattern;
 /// Fields of answers, by the path that is asked for: `Name: value` for all, `PATTERN Name: value` for some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldRule {
+    /// As it was written, where it stands for itself.
+    text: String,
     /// None is every path.
     pattern: Option<Pattern>,
     /// Several of one name are several field lines.
@@ -20,12 +22,17 @@ pub struct FieldRule {
 impl FieldRule {
     /// These fields for every path.
     pub(super) fn everywhere(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { pattern: None, fields }
+        Self { text: String::new(), pattern: None, fields }
     }
 
     /// These fields where the pattern matches.
     pub(super) fn of(pattern: Pattern, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { pattern: Some(pattern), fields }
+        Self { text: String::new(), pattern: Some(pattern), fields }
+    }
+
+    /// Whether it has a field of this name.
+    pub(crate) fn names(&self, name: &HeaderName) -> bool {
+        self.fields.iter().any(|(named, _)| named == name)
     }
 
     fn applies(&self, paths: &[&[u8]]) -> bool {
@@ -44,29 +51,25 @@ impl FromStr for FieldRule {
             _ => (None, text),
         };
         let fields = vec![parse_field(field)?];
-        Ok(Self { pattern: pattern.map(str::parse).transpose()?, fields })
+        Ok(Self { text: text.to_owned(), pattern: pattern.map(str::parse).transpose()?, fields })
     }
 }
 
 impl fmt::Display for FieldRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(pattern) = &self.pattern {
-            write!(f, "{pattern} ")?;
-        }
-        let (name, value) = match self.fields.first() {
-            Some((name, value)) => (name.as_str(), value.to_str().unwrap_or_default()),
-            None => return Ok(()),
-        };
-        write!(f, "{name}: {value}")
+        f.write_str(&self.text)
     }
 }
 
 /// What salver says of an answer itself: another value would be a lie, or break the framing.
-const OWN: [HeaderName; 16] = [
+const OWN: [HeaderName; 19] = [
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
     header::CONNECTION,
     header::UPGRADE,
+    header::TE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
     header::TRAILER,
     header::DATE,
     header::SERVER,
@@ -166,6 +169,8 @@ impl FromStr for TypeRule {
         let expected = || "expected EXTENSION=TYPE or PATTERN=TYPE, such as foo=application/x-foo".to_owned();
         let (files, value) = text.split_once('=').ok_or_else(expected)?;
         let (files, value) = (files.trim(), value.trim());
+        // With its dot, as some write it.
+        let files = files.strip_prefix('.').unwrap_or(files);
         let is_extension = !files.is_empty() && files.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let pattern = if is_extension { format!("*.{files}").parse() } else { files.parse() }?;
         let parsed: Mime = value.parse().map_err(|_| format!("'{value}' is no media type"))?;
@@ -214,7 +219,7 @@ impl FromStr for ErrorPage {
             }
         };
         let target = target.trim();
-        if !target.starts_with('/') || target.ends_with('/') {
+        if !target.starts_with('/') || target.ends_with('/') || target.contains(',') {
             return Err(format!("{expected}; '{target}' is no path of a page from the root"));
         }
         Ok(Self { first, last, target: target.to_owned() })
@@ -282,7 +287,7 @@ mod tests {
 
     #[test]
     fn rules_read_back_as_they_are_shown() {
-        for text in ["x-a: 1", "*.css x-a: b, c"] {
+        for text in ["X-A: 1", "*.css x-a: b, c", "X-A: \u{e9}"] {
             assert_eq!(text.parse::<FieldRule>().unwrap().to_string(), text);
         }
         for text in ["foo=application/x-foo", "*.txt=text/plain; charset=iso-8859-1"] {

@@ -108,7 +108,7 @@ impl Files {
         for coding in Coding::ALL {
             let path = origin.path.with_suffix(suffix(coding));
             let location = self.root.locate(&path);
-            let is_named = rustix::fs::lstat(&location).is_ok();
+            let is_named = !self.is_hidden(&path) && rustix::fs::lstat(&location).is_ok();
             let is_seen_by_directory = !record.looks_at_names && !is_named;
             let witness = if is_seen_by_directory { None } else { Witness::of_now(location) };
             if is_named {

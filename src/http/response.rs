@@ -17,6 +17,9 @@ const APPEND_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The last of these pauses, about half of them all: a writer that has to wait for a processor may need it.
 const APPEND_PAUSE_MAX: Duration = Duration::from_millis(64);
 
+/// Some statuses may be kept for as long as a cache thinks right, unless it is told (RFC 9111 section 4.2.2).
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// Status, fields and body. Date, Server, Content-Length and Connection are the writer's.
@@ -51,10 +54,10 @@ impl Response {
         Self { head: Head::Prepared(head), fields: Vec::new(), body, modified_now: false }
     }
 
-    /// A small clean page that names the status and tells nothing else.
+    /// A small clean page that names the status and tells nothing else; not to be kept without asking again.
     #[must_use]
     pub fn error_page(status: StatusCode) -> Self {
-        Self::new(status).html(error_page(status))
+        Self::new(status).field(header::CACHE_CONTROL, NO_CACHE).html(error_page(status))
     }
 
     /// Adds a field.
@@ -126,7 +129,7 @@ impl PreparedResponse {
     #[must_use]
     pub fn error_page(status: StatusCode) -> Self {
         let body = Bytes::from(error_page(status));
-        let fields = [(header::CONTENT_TYPE, HTML)];
+        let fields = [(header::CACHE_CONTROL, NO_CACHE), (header::CONTENT_TYPE, HTML)];
         Self { head: PreparedHead::new(status, &fields, Some(body.len() as u64)), body }
     }
 

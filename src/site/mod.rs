@@ -214,14 +214,14 @@ impl Site {
             Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
                 self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path)
             }
-            Some((rule, Effect::Rewrite)) => self.mounts.handle(request, &rule.path(&path)),
+            Some((rule, Effect::Rewrite)) => self.mounts.in_place(request, &rule.path(&path)),
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
                 let answer = self.mounts.handle(request, &path);
                 match answer.status() {
                     StatusCode::NOT_FOUND if effect == Effect::StandIn => {
                         self.mounts.stand_in(request, &rule.path(&path))
                     }
-                    StatusCode::NOT_FOUND => self.mounts.handle(request, &rule.path(&path)),
+                    StatusCode::NOT_FOUND => self.mounts.in_place(request, &rule.path(&path)),
                     _ => answer,
                 }
             }

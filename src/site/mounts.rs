@@ -102,6 +102,11 @@ impl Mounts {
         self.answer(request, path, Files::handle)
     }
 
+    /// Answers with what is at this canonical path, in the place of another.
+    pub(super) fn in_place(&self, request: &Request<'_>, path: &[u8]) -> Response {
+        self.answer(request, path, Files::in_place)
+    }
+
     /// Answers with the page of this canonical path, in the place of what isn't there.
     pub(super) fn stand_in(&self, request: &Request<'_>, path: &[u8]) -> Response {
         self.answer(request, path, Files::stand_in)
@@ -111,7 +116,7 @@ impl Mounts {
         let beneath = |(prefix, files)| Some((prefix, files, path.strip_prefix(String::as_bytes(prefix))?));
         let mut mounted = self.mounted.iter().map(|(prefix, files)| (prefix, files)).filter_map(beneath);
         match mounted.find(|(_, _, rest)| matches!(rest, [] | [b'/', ..])) {
-            Some((prefix, _, [])) if matches!(request.method, Method::GET | Method::HEAD) => {
+            Some((prefix, _, [])) if matches!(request.method, Method::GET | Method::HEAD) && !self.rest.hides(path) => {
                 self.rest.dressed(moved(StatusCode::MOVED_PERMANENTLY, location(prefix, request)), path)
             }
             Some((_, files, [])) => answer(files, &at(request, b"/")),

@@ -9,7 +9,12 @@ impl Field for Names {
     fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
         let names =
             setting.value.list().ok_or("expected a list of host names, such as [\"localhost\", \"127.0.0.1\"]")?;
+        let is_for_all = names.is_empty();
         *self = names.into_iter().map(Self::parse).collect::<Result<_, _>>()?;
+        // An empty name is a slip, which must not let everybody in.
+        if self.is_empty() && !is_for_all {
+            return Err("expected host names, such as localhost".to_owned());
+        }
         Ok(())
     }
 

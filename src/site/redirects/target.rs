@@ -85,10 +85,16 @@ impl Template {
     /// capture must not make `//evil.example` of it, which browsers take for a host (CVE-2021-28861).
     pub(super) fn path(&self, captures: &[&[u8]]) -> Vec<u8> {
         let mut path = Vec::new();
-        for piece in &self.path {
+        for (number, piece) in self.path.iter().enumerate() {
             match piece {
                 Piece::Literal(literal) => path.extend_from_slice(literal.as_bytes()),
-                Piece::Capture(at) => path.extend_from_slice(captures.get(*at).copied().unwrap_or_default()),
+                Piece::Capture(at) => {
+                    let capture = captures.get(*at).copied().unwrap_or_default();
+                    // A slash at the end of what was asked means nothing in the middle of a path.
+                    let is_last = number + 1 == self.path.len();
+                    let capture = if is_last { capture } else { capture.strip_suffix(b"/").unwrap_or(capture) };
+                    path.extend_from_slice(capture);
+                }
             }
         }
         if self.is_local() {
