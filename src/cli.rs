@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
     pub port: Option<String>,
 
-    /// IP or host, :PORT optional; unix:PATH; repeatable [default: 127.0.0.1]
+    /// IP or host name, :PORT optional, or unix:PATH [default: 127.0.0.1]
     #[arg(short, long, alias = "host", value_name = "ADDRESS")]
     pub bind: Vec<String>,
 
@@ -34,9 +34,69 @@ pub struct Args {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     pub workers: Option<String>,
 
-    /// File that answers for its directory; repeatable [default: index.html]
+    /// File that answers for its directory [default: index.html]
     #[arg(long, value_name = "NAME")]
     pub index: Vec<String>,
+
+    /// Links that are followed: beneath (the default), off or follow
+    #[arg(long, value_name = "WHICH")]
+    pub symlinks: Option<String>,
+
+    /// Not /about for about.html
+    #[arg(long)]
+    pub no_clean_urls: bool,
+
+    /// Where slashes at the end belong: auto, always or never
+    #[arg(long, value_name = "WHERE")]
+    pub trailing_slash: Option<String>,
+
+    /// Page that answers navigations to what isn't there [index.html]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub spa: Option<String>,
+
+    /// The site's page for an error, such as 500=/500.html; repeatable
+    #[arg(long, value_name = "STATUS=PAGE")]
+    pub error_page: Vec<String>,
+
+    /// Files and directories that are not there for clients; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub hide: Vec<String>,
+
+    /// Media type of files, such as foo=application/x-foo; repeatable
+    #[arg(long = "type", value_name = "EXT=TYPE")]
+    pub types: Vec<String>,
+
+    /// Field of answers: 'Name: value' or 'GLOB Name: value'; repeatable
+    #[arg(short = 'H', long, value_name = "FIELD")]
+    pub header: Vec<String>,
+
+    /// Against framing, leaking referrers and more; see config.toml
+    #[arg(long)]
+    pub security_headers: bool,
+
+    /// Cross-origin isolation (COOP and COEP), for shared memory
+    #[arg(long)]
+    pub isolate: bool,
+
+    /// A year in caches for names with a content hash (app.3f9a1c2b.js)
+    #[arg(long)]
+    pub immutable_hashed: bool,
+
+    /// Directory in the place of a path: /docs=../docs; repeatable
+    #[arg(long, value_name = "PATH=DIR")]
+    pub mount: Vec<String>,
+
+    /// Redirect, or rewrite with STATUS 200: 'FROM TO STATUS'; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub redirect: Vec<String>,
+
+    /// Let pages of these origins read answers; without ORIGINS all
+    #[arg(long, value_name = "ORIGINS", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub cors: Option<String>,
+
+    /// Host names to answer; others get 421; repeatable [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
 
     /// Don't compress on the fly
     #[arg(long)]
@@ -113,6 +173,11 @@ mod tests {
         check("salver -w -1", Ok("workers: Some(\"-1\")"));
         check("salver -b ::1 --host localhost:80", Ok("bind: [\"::1\", \"localhost:80\"]"));
         check("salver --index a.html,b.html --index c", Ok("index: [\"a.html,b.html\", \"c\"]"));
+        check("salver --mount /a=b --mount /c=d", Ok("mount: [\"/a=b\", \"/c=d\"]"));
+        check("salver --cors", Ok("cors: Some(\"*\")"));
+        check("salver --cors public", Ok("root: Some(\"public\")"));
+        check("salver --cors=https://a,https://b", Ok("cors: Some(\"https://a,https://b\")"));
+        check("salver --allow-host a,b --allow-host *.c", Ok("allow_host: [\"a,b\", \"*.c\"]"));
         check("salver -vv", Ok("verbose: 2"));
         check("salver --color never", Ok("color: Never"));
         check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));

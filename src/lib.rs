@@ -19,12 +19,12 @@
 //! # The life of a request
 //!
 //! A connection comes in at a listener. Its acceptor thread queues it; a worker takes it from the queue and gives it its
-//! turn: the `http` layer reads the request head and asks its handler for a complete response; the `files` layer decides
-//! that response from a directory; the `http` layer writes it. When the connection has nothing to read, or no room to
+//! turn: the `http` layer reads the request head and asks its handler for a complete response; the `site` layer finds
+//! which directory is meant, and the `files` layer decides the response from it; the `http` layer writes it. When the connection has nothing to read, or no room to
 //! write, it is parked, and costs no thread until the poller says that it is ready.
 //!
 //! ```text
-//! listener -> acceptor -> queue -> worker -> http -> files -> response -> write
+//! listener -> acceptor -> queue -> worker -> http -> site -> files -> response -> write
 //! ```
 //!
 //! # The modules, in reading order
@@ -32,6 +32,7 @@
 //! - [`socketserver`]: sockets, threads, deadlines. A `Handler` trait for any protocol, as in Python's module of that name.
 //! - [`http`]: bytes to requests, responses to bytes, for an `http::Handler`.
 //! - [`files`]: from a URL to a response, from a directory.
+//! - [`site`]: which directory, by host, redirect and mount.
 //! - `config` and `cli` (with the feature `cli`, on by default): command line, environment and file to a valid `Config`.
 //!
 //! # A server of your own
@@ -60,4 +61,5 @@ pub mod cli;
 pub mod config;
 pub mod files;
 pub mod http;
+pub mod site;
 pub mod socketserver;

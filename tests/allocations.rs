@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use salver::files::{Files, Options};
+use salver::files;
 use salver::http::{Handler, Limits, Request, Response, Service};
+use salver::site::{Names, Options, Redirects, Rules, SiteOptions, Sites};
 use salver::socketserver::{self, Address, Listener, Server, SocketOptions};
 
 /// Passes every call on, and counts those of workers.
@@ -54,7 +55,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Whoever serves files is a worker.
-struct Marking(Files);
+struct Marking(Sites);
 
 impl Handler for Marking {
     fn handle(&self, request: &Request<'_>) -> Response {
@@ -76,10 +77,25 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
     }
     // A variant that lies beside its file, so that both kinds of them are asked for.
     fs::write(site.path().join("page.html.br"), "not looked into").unwrap();
-    let service = Service::new(Marking(Files::new(Options::new(site.path()))), Limits::default());
-    // One worker, so that no other one's first request is among those that are counted.
+    check(Options::new(SiteOptions::new(files::Options::new(site.path()), Rules::default())));
+    // Nor do rules that a request passes by.
+    let mut rules = Rules::default();
+    rules.redirects =
+        Redirects::parse(["/old /new", "/blog/:id/* /posts/:id", "/:a/:b/c /c", "/* /a.html 200"]).unwrap();
+    let mut options = Options::new(SiteOptions::new(files::Options::new(site.path()), rules));
+    options.allow_host = Names::parse("h, example.org").unwrap();
+    options.hosts = vec![(Names::parse("*.example.org").unwrap(), options.default.clone())];
+    check(options);
+}
+
+#[track_caller]
+fn check(options: Options) {
+    let service = Service::new(Marking(Sites::new(options)), Limits::default());
+    // One worker, so that no other one's first request is among those that are counted; and none to stand in for it
+    // while it compresses.
     let mut options = socketserver::Options::default();
     options.workers = 1;
+    options.workers_max = 1;
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
     let server = Server::new(vec![listener], service, options).unwrap();
     let Some(Address::Inet(address)) = server.local_addrs().unwrap().pop() else { unreachable!("it is bound to TCP") };

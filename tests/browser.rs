@@ -12,19 +12,67 @@ mod browser {
 
 use std::env;
 use std::io::{Write, stderr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use browser::chromium::{self, Page};
-use support::{Salver, salver};
+use support::{Salver, Site, salver};
+
+/// The browser; none, and said, where there is none and none is required.
+fn browser() -> Option<PathBuf> {
+    let program = chromium::find();
+    if program.is_none() {
+        assert!(env::var("SALVER_BROWSER_TEST").as_deref() != Ok("required"), "no chromium was found on the PATH");
+        // Not by eprintln!, which `cargo test` withholds from a test that passes.
+        let _ = writeln!(stderr(), "SKIPPED a browser test: no chromium was found on the PATH");
+    }
+    program
+}
+
+/// An application whose pages are made by a script, from the path; long enough to be worth compressing.
+#[test]
+fn a_browser_is_served_an_application() {
+    let Some(program) = browser() else { return };
+    let script = format!(
+        "document.querySelector('h1').textContent = 'page ' + location.pathname;\n{}",
+        "// What makes it long.\n".repeat(200)
+    );
+    let site = Site::with(&[
+        (
+            "index.html",
+            "<!doctype html><title>app</title><link rel=icon href=data:,><h1></h1><script src=/app.js></script>\
+             <a href=/users/8>next</a>",
+        ),
+        ("app.js", &script),
+        ("404.html", "<!doctype html><title>nothing</title><h1>ours</h1>"),
+    ]);
+    let server = Salver::start(&site, &["--spa"]);
+    let mut page = Page::open(&program);
+    // A deep link, a reload, a link.
+    for _ in 0..2 {
+        page.go(&server.url("/users/7"));
+        assert_eq!(page.value("document.querySelector('h1').textContent"), "page /users/7");
+    }
+    page.follow("a[href='/users/8']");
+    assert_eq!(page.value("document.querySelector('h1').textContent"), "page /users/8");
+    expect_response(&page, &server, "/users/8", 200);
+    // What a script asks for is there or not.
+    let status = |target: &str| format!("fetch('{target}').then(answer => answer.status)");
+    assert_eq!(page.value(&status("/missing.js")), 404);
+    assert_eq!(page.value(&status("/api/users")), 404);
+    // It comes compressed, and whole.
+    let script_again = "fetch('/app.js', { cache: 'no-store' })\
+        .then(async answer => [answer.headers.get('content-encoding'), (await answer.text()).length])";
+    let came = page.value(script_again);
+    assert!(came[0].as_str().is_some_and(|coding| ["zstd", "br", "gzip"].contains(&coding)), "{came}");
+    assert_eq!(came[1], script.len());
+    page.go(&server.url("/missing.html"));
+    assert_eq!(page.value("document.querySelector('h1').textContent"), "ours");
+    page.screenshot("application-404");
+}
 
 #[test]
 fn a_browser_is_served_the_welcome_site() {
-    let Some(program) = chromium::find() else {
-        assert!(env::var("SALVER_BROWSER_TEST").as_deref() != Ok("required"), "no chromium was found on the PATH");
-        // Not by eprintln!, which `cargo test` withholds from a test that passes.
-        let _ = writeln!(stderr(), "SKIPPED the browser test: no chromium was found on the PATH");
-        return;
-    };
+    let Some(program) = browser() else { return };
     let server = Salver::run(salver(Path::new(env!("CARGO_MANIFEST_DIR"))).args(["--port", "0", "public"]));
     let mut page = Page::open(&program);
 

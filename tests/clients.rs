@@ -6,12 +6,10 @@
 
 mod support;
 
-use std::env;
 use std::fs;
-use std::io::{Write, stderr};
 use std::process::Command;
 
-use support::{NOVEMBER_1994, Salver, Site, curl, end_of};
+use support::{NOVEMBER_1994, Salver, Site, curl, end_of, is_installed};
 
 /// Not a multiple of anything, and more than a socket's buffers hold.
 const LARGE: usize = 8_000_009;
@@ -232,10 +230,7 @@ fn node_is_served() {
 /// Runs a script that asks this server what such a client asks, and that fails when an answer isn't right.
 #[track_caller]
 fn run_script(program: &str, script: &str) {
-    if Command::new(program).arg("--version").output().is_err() {
-        assert!(env::var("SALVER_CLIENTS_TEST").as_deref() != Ok("required"), "{program} was not found on the PATH");
-        // Not by eprintln!, which `cargo test` withholds from a test that passes.
-        let _ = writeln!(stderr(), "SKIPPED a test of clients: {program} was not found on the PATH");
+    if !is_installed(program) {
         return;
     }
     let site = site();

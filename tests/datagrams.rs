@@ -6,8 +6,8 @@ mod support;
 use std::io;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender as Channel, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -199,6 +199,38 @@ fn losses_are_counted() {
     assert_eq!(lost + handled, SENT);
 }
 
+/// Counts, as soon as it may.
+#[cfg(target_os = "linux")]
+struct Counting(Arc<Mutex<u64>>);
+
+#[cfg(target_os = "linux")]
+impl DatagramHandler for Counting {
+    fn handle(&self, _datagram: &[u8], _sender: &Sender<'_>) -> io::Result<()> {
+        *self.0.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn losses_are_told_while_it_serves_and_after() {
+    const SENT: u64 = 5_000;
+    let mut sockets = SocketOptions::default();
+    sockets.receive_buffer_bytes = Some(4_096);
+    let handled = Arc::new(Mutex::new(0));
+    let handler = Counting(Arc::clone(&handled));
+    let server = UdpServer::with(([127, 0, 0, 1], 0).into(), &sockets, handler, Options::default()).unwrap();
+    let (client, losses) = (client(&server), server.losses());
+    let holds_it_up = handled.lock().unwrap();
+    with(server, || {
+        (0..SENT).for_each(|_| assert_eq!(client.send(&[0; 100]).unwrap(), 100));
+        let lost = losses.count();
+        assert!((1..SENT).contains(&lost), "{lost}");
+        drop(holds_it_up);
+    });
+    assert_eq!(*handled.lock().unwrap() + losses.count(), SENT);
+}
+
 #[test]
 fn a_unix_socket_echoes_and_its_file_goes_with_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -245,4 +277,18 @@ fn an_unwanted_peer_is_not_heard() {
     });
     unwanted.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     assert!(unwanted.recv(&mut [0; 10]).is_err());
+}
+
+#[test]
+fn an_address_that_cannot_be_taken_is_named_with_a_remedy() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = UdpServer::bind(address, Echo).err().unwrap().to_string();
+    assert!(error.starts_with(&format!("{address}: ")) && error.contains("choose another address"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    for (name, remedy) in [("no/folder", "make the folder first"), (&*"x".repeat(200), "at most")] {
+        let path = folder.path().join(name);
+        let error = UnixDatagramServer::bind(&UnixName::Path(path.clone()), Echo).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("unix:{}: ", path.display())) && error.contains(remedy), "{error}");
+    }
 }

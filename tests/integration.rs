@@ -8,6 +8,7 @@ mod integration {
     mod compression;
     mod confinement;
     mod faults;
+    mod fields;
     mod files;
     mod http;
     mod leaks;
@@ -17,6 +18,8 @@ mod integration {
     mod preconditions;
     mod process;
     mod ranges;
+    mod routing;
+    mod sites;
     mod sockets;
     mod stopping;
     mod transfers;

@@ -5,23 +5,49 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer must not name: the layers above it, and what is not its business.
-const LAYERS: [(&str, &[&str]); 3] = [
-    ("src/socketserver", &["crate::http", "crate::files", "crate::config", "crate::cli", "httparse", "::http::"]),
-    ("src/http", &["crate::files", "crate::config", "crate::cli", "std::thread::", "crossbeam"]),
-    ("src/files", &["crate::socketserver", "crate::config", "crate::cli", "std::net", "std::thread::", "crossbeam"]),
+const LAYERS: [(&str, &[&str]); 4] = [
+    (
+        "src/socketserver",
+        &["crate::http", "crate::files", "crate::site", "crate::config", "crate::cli", "httparse", "::http::"],
+    ),
+    ("src/http", &["crate::files", "crate::site", "crate::config", "crate::cli", "std::thread::", "crossbeam"]),
+    (
+        "src/files",
+        &[
+            "crate::socketserver",
+            "crate::site",
+            "crate::config",
+            "crate::cli",
+            "std::net",
+            "std::thread::",
+            "crossbeam",
+        ],
+    ),
+    ("src/site", &["crate::socketserver", "crate::config", "crate::cli", "std::net", "std::thread::", "crossbeam"]),
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 9] = [
+const PURE: [&str; 20] = [
+    "src/files/headers_file.rs",
+    "src/files/pattern.rs",
+    "src/files/rules.rs",
     "src/files/target.rs",
     "src/files/conditional.rs",
     "src/files/encoding.rs",
     "src/files/range.rs",
     "src/files/mime.rs",
+    "src/files/navigation.rs",
     "src/files/validators.rs",
     "src/http/body.rs",
     "src/http/headers.rs",
     "src/http/request.rs",
+    "src/site/cors.rs",
+    "src/site/hosts.rs",
+    "src/site/redirects/circles.rs",
+    "src/site/redirects/mod.rs",
+    "src/site/redirects/pattern.rs",
+    "src/site/redirects/rule.rs",
+    "src/site/redirects/target.rs",
 ];
 
 fn root() -> &'static Path {
@@ -115,12 +141,33 @@ fn nothing_is_left_over() {
             }
         )
     });
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "examples"] {
         for (path, text) in sources(folder) {
             for mark in marks.iter().chain(&words) {
                 assert!(!text.contains(mark.as_str()), "{} has a {mark}", path.display());
             }
         }
+    }
+}
+
+/// Examples are read from top to bottom, first how they are tried.
+#[test]
+fn examples_are_short_and_begin_with_a_session() {
+    for (path, text) in sources("examples") {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.ends_with("common/mod.rs") {
+            continue;
+        }
+        // A chat is members, names and messages before it is anything.
+        let lines_max = if name == "chat" { 110 } else { 90 };
+        assert!(text.lines().count() <= lines_max, "{} is longer than {lines_max} lines", path.display());
+        let head: Vec<_> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
+        let mut session = head.iter().skip_while(|line| **line != " ```text").skip(1);
+        let start = format!(" $ cargo run --example {name} ");
+        assert!(session.next().is_some_and(|line| line.starts_with(&start)), "{name} isn't started");
+        let clients = [" $ python3", " $ echo ", " $ nc ", " $ curl "];
+        let has_client = session.any(|line| clients.iter().any(|client| line.starts_with(client)));
+        assert!(has_client, "{name} has no client");
     }
 }
 

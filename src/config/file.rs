@@ -14,11 +14,25 @@ use super::keys::{Key, nearest};
 use super::setting::{Setting, Source};
 use super::value::Value;
 use crate::cli::Args;
+use crate::site::Names;
 
 /// A larger file is not ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 type Entry<'t> = (Spanned<DeString<'t>>, Spanned<DeValue<'t>>);
+
+/// What a file says.
+#[derive(Default)]
+pub(super) struct Written<'t> {
+    pub(super) settings: Vec<Setting<'t>>,
+    pub(super) hosts: Vec<HostTable<'t>>,
+}
+
+/// The table of hosts that share a site.
+pub(super) struct HostTable<'t> {
+    pub(super) names: Names,
+    pub(super) settings: Vec<Setting<'t>>,
+}
 
 /// The text of a configuration file.
 pub(super) struct File {
@@ -68,7 +82,7 @@ impl File {
     }
 
     /// Its settings in the order of the file, or nothing if the file belongs to another program.
-    pub(super) fn settings(&self) -> Result<Option<Vec<Setting<'_>>>, Error> {
+    pub(super) fn settings(&self) -> Result<Option<Written<'_>>, Error> {
         let (text, entries) = match self.parse() {
             Ok(parsed) => parsed,
             Err(_) if self.found && !self.names_us() => return Ok(None),
@@ -122,10 +136,53 @@ impl File {
         self.mistake(text, &span, &what)
     }
 
-    fn table<'t>(&'t self, text: &str, (name, value): Entry<'t>) -> Result<Vec<Setting<'t>>, Error> {
-        match value.into_inner() {
-            DeValue::Table(table) => in_order(table).into_iter().map(|entry| self.setting(text, entry)).collect(),
-            _ => Err(self.mistake(text, &name.span(), "expected one table [salver]")),
+    fn table<'t>(&'t self, text: &str, (name, value): Entry<'t>) -> Result<Written<'t>, Error> {
+        let DeValue::Table(table) = value.into_inner() else {
+            return Err(self.mistake(text, &name.span(), "expected one table [salver]"));
+        };
+        let mut written = Written::default();
+        for (name, value) in in_order(table) {
+            if name.get_ref() == "hosts" {
+                written.hosts = self.hosts(text, (name, value))?;
+            } else {
+                written.settings.push(self.setting(text, (name, value))?);
+            }
+        }
+        Ok(written)
+    }
+
+    fn hosts<'t>(&'t self, text: &str, (name, value): Entry<'t>) -> Result<Vec<HostTable<'t>>, Error> {
+        let expected = "expected a table for each host, such as [salver.hosts.\"example.org\"]";
+        let DeValue::Table(tables) = value.into_inner() else {
+            return Err(self.mistake(text, &name.span(), expected));
+        };
+        let mut hosts: Vec<HostTable<'t>> = Vec::new();
+        for (name, value) in in_order(tables) {
+            let mistake = |what: &str| self.mistake(text, &name.span(), what);
+            let DeValue::Table(table) = value.into_inner() else { return Err(mistake(expected)) };
+            let names = Names::parse(name.get_ref()).map_err(|what| mistake(&what))?;
+            if names.is_empty() {
+                return Err(mistake("expected a host name in the name of the table"));
+            }
+            if let Some(name) = hosts.iter().find_map(|host| names.shared_with(&host.names)) {
+                return Err(mistake(&format!("{name} has a table already; a host has one")));
+            }
+            let settings = in_order(table).into_iter().map(|entry| self.host_setting(text, entry));
+            hosts.push(HostTable { names, settings: settings.collect::<Result<_, _>>()? });
+        }
+        Ok(hosts)
+    }
+
+    fn host_setting<'t>(&'t self, text: &str, (name, value): Entry<'t>) -> Result<Setting<'t>, Error> {
+        let span = name.span();
+        let setting = self.setting(text, (name, value))?;
+        match setting.key {
+            key if key.is_of_site => Ok(setting),
+            key => Err(self.mistake(
+                text,
+                &span,
+                &format!("'{}' is the same for all hosts; move it to [salver]", key.name),
+            )),
         }
     }
 

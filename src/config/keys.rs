@@ -13,9 +13,19 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 pub(super) static KEYS: &[Key] = &[
-    key("root", |config| &mut config.files.root),
-    key("index", |config| &mut config.files.index),
-    key("symlinks", |config| &mut config.files.symlinks),
+    key("root", |config| &mut config.files.root).of_site(),
+    key("index", |config| &mut config.files.index).of_site(),
+    key("symlinks", |config| &mut config.files.symlinks).of_site(),
+    key("clean_urls", |config| &mut config.files.clean_urls).of_site(),
+    key("trailing_slash", |config| &mut config.files.trailing_slash).of_site(),
+    key("spa", |config| &mut config.files.spa).of_site(),
+    key("error_page", |config| &mut config.files.error_pages).of_site(),
+    key("hide", |config| &mut config.files.hide).of_site(),
+    key("type", |config| &mut config.files.types).of_site(),
+    key("header", |config| &mut config.files.fields).of_site(),
+    key("security_headers", |config| &mut config.files.security_headers).of_site(),
+    key("isolate", |config| &mut config.files.isolate).of_site(),
+    key("immutable_hashed", |config| &mut config.files.immutable_hashed).of_site(),
     key("bind", |config| &mut config.bind),
     number("port", 0..=65_535, |config| &mut config.port),
     key("quiet", |config| &mut config.quiet),
@@ -42,20 +52,24 @@ pub(super) static KEYS: &[Key] = &[
     number("write_rate_bytes_min", 0..=GIB, |config| &mut config.limits.write_rate_min),
     number("turn_bytes_max", 4_096..=GIB, |config| &mut config.limits.turn_bytes_max),
     number("turn_requests_max", 1..=65_536, |config| &mut config.limits.turn_requests_max),
-    key("etag", |config| &mut config.files.etag),
-    number("etag_content_bytes_max", 0..=GIB, |config| &mut config.files.etag_content_bytes_max),
-    key("compress", |config| &mut config.files.compress),
-    key("precompressed", |config| &mut config.files.precompressed),
-    number("compress_bytes_min", 0..=GIB, |config| &mut config.files.compress_bytes_min),
-    number("compress_bytes_max", 0..=GIB, |config| &mut config.files.compress_bytes_max),
-    number("ranges_max", 0..=1_024, |config| &mut config.files.ranges_max),
+    key("etag", |config| &mut config.files.etag).of_site(),
+    number("etag_content_bytes_max", 0..=GIB, |config| &mut config.files.etag_content_bytes_max).of_site(),
+    key("compress", |config| &mut config.files.compress).of_site(),
+    key("precompressed", |config| &mut config.files.precompressed).of_site(),
+    number("compress_bytes_min", 0..=GIB, |config| &mut config.files.compress_bytes_min).of_site(),
+    number("compress_bytes_max", 0..=GIB, |config| &mut config.files.compress_bytes_max).of_site(),
+    number("ranges_max", 0..=1_024, |config| &mut config.files.ranges_max).of_site(),
     key("linger_timeout_s", |config| &mut config.limits.linger_timeout),
     number("linger_bytes_max", 0..=GIB, |config| &mut config.limits.linger_bytes_max),
     number("cache_descriptors_max", 1..=65_536, |config| &mut config.files.cache_descriptors_max),
     number("cache_bytes_max", 0..=MIB * MIB, |config| &mut config.files.cache_bytes_max),
-    number("cache_file_bytes_max", 0..=GIB, |config| &mut config.files.cache_file_bytes_max),
-    key("cache_idle_timeout_s", |config| &mut config.files.cache_idle_timeout),
-    number("cache_revalidate_ms", 0..=86_400_000, |config| &mut config.files.cache_revalidate_ms),
+    number("cache_file_bytes_max", 0..=GIB, |config| &mut config.files.cache_file_bytes_max).of_site(),
+    key("cache_idle_timeout_s", |config| &mut config.files.cache_idle_timeout).of_site(),
+    number("cache_revalidate_ms", 0..=86_400_000, |config| &mut config.files.cache_revalidate_ms).of_site(),
+    key("mount", |config| &mut config.rules.mounts).of_site(),
+    key("redirect", |config| &mut config.rules.redirects).of_site(),
+    key("cors", |config| &mut config.rules.cors).of_site(),
+    key("allow_host", |config| &mut config.allow_host),
 ];
 
 /// What may be configured: the name, and the field that it fills.
@@ -65,17 +79,23 @@ pub(super) struct Key {
     pub(super) range: RangeInclusive<u64>,
     /// One way to the field, for writing and for showing it.
     pub(super) field: fn(&mut Config) -> &mut dyn Field,
+    /// Each host may have a value of its own.
+    pub(super) is_of_site: bool,
 }
 
 const fn key(name: &'static str, field: fn(&mut Config) -> &mut dyn Field) -> Key {
-    Key { name, range: 0..=u64::MAX, field }
+    Key { name, range: 0..=u64::MAX, field, is_of_site: false }
 }
 
 const fn number(name: &'static str, range: RangeInclusive<u64>, field: fn(&mut Config) -> &mut dyn Field) -> Key {
-    Key { name, range, field }
+    Key { name, range, field, is_of_site: false }
 }
 
 impl Key {
+    const fn of_site(self) -> Self {
+        Self { is_of_site: true, ..self }
+    }
+
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.name == name)
     }
@@ -150,6 +170,24 @@ mod tests {
         for (written, default) in values(config).into_iter().zip(values(defaults(Path::new("/")))) {
             assert!(written == default || !is_fixed(written.0), "{written:?} {default:?}");
         }
+    }
+
+    /// What files and rules a site has is its own business; what is divided among all sites is not.
+    #[test]
+    fn each_host_may_have_what_concerns_its_site() {
+        let shared = ["cache_descriptors_max", "cache_bytes_max"];
+        let mut config = defaults(Path::new("/"));
+        let (files, rules) = (address_range(&config.files), address_range(&config.rules));
+        for key in KEYS {
+            let field = std::ptr::from_mut((key.field)(&mut config)).addr();
+            let is_of_site = files.contains(&field) || rules.contains(&field);
+            assert_eq!(key.is_of_site, is_of_site && !shared.contains(&key.name), "{}", key.name);
+        }
+    }
+
+    fn address_range<T>(value: &T) -> std::ops::Range<usize> {
+        let start = std::ptr::from_ref(value).addr();
+        start..start + size_of::<T>()
     }
 
     #[track_caller]

@@ -24,10 +24,12 @@ use std::path::{Path, PathBuf};
 
 use clap::ColorChoice;
 
-use self::file::File;
-use self::keys::KEYS;
+use self::file::{File, HostTable, Written};
+use self::keys::{KEYS, Key};
 use self::setting::Setting;
 use crate::cli::Args;
+use crate::files::HEADERS_FILE;
+use crate::site::{Names, REDIRECTS_FILE, RedirectsError, Rules, SiteOptions};
 use crate::{files, http, socketserver};
 
 pub use self::setting::Source;
@@ -60,11 +62,29 @@ pub struct Config {
     pub limits: http::Limits,
     /// What is served. The root is absolute, and a symbolic link in it stays one: who switches it switches the site.
     pub files: files::Options,
+    /// By which rules.
+    pub rules: Rules,
+    /// Hosts with a site of their own; the root and the rules above are for all others.
+    pub hosts: Vec<Host>,
+    /// The hosts that are answered; all, if there are none.
+    pub allow_host: Names,
     /// The configuration file in use, absolute; it is among `files.withheld` too.
     pub file: Option<PathBuf>,
     /// Lines to log as warnings at the start: what was ignored, and why.
     pub notes: Vec<String>,
     /// Who wrote each key; a key that is not here has its default.
+    pub sources: BTreeMap<&'static str, Source>,
+}
+
+/// The site of hosts that have a table of their own in the file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Host {
+    /// What they are called.
+    pub names: Names,
+    /// What everybody gets, but for what the table says; that has the last word, even against a flag.
+    pub site: SiteOptions,
+    /// Where the table says it.
     pub sources: BTreeMap<&'static str, Source>,
 }
 
@@ -112,16 +132,19 @@ pub fn load(
     let mut config = defaults(args, current_dir);
     let variables = setting::variables(environment);
     let file = File::find(args, &variables, current_dir)?;
-    let mut settings = match &file {
+    let Written { mut settings, hosts } = match &file {
         Some(file) => from_file(file, &mut config)?,
-        None => Vec::new(),
+        None => Written::default(),
     };
     settings.extend(setting::from_variables(&variables, current_dir, &mut config.notes));
     settings.extend(setting::from_flags(args, current_dir));
     let written = apply(settings, &mut config)?;
     fit_workers(&mut config, written.get("workers"))?;
     note_connections(&mut config);
-    check_root(&config.files.root, written.get("root"))?;
+    settle_root(&mut config.files)?;
+    check_site(&config, &written)?;
+    config.hosts = hosts.into_iter().map(|table| host(table, &config)).collect::<Result<_, _>>()?;
+    read_site_files(&mut config)?;
     config.notes.iter_mut().for_each(|note| *note = one_line(note));
     config.port_asked = written.contains_key("port");
     config.sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
@@ -140,6 +163,9 @@ fn defaults(args: &Args, current_dir: &Path) -> Config {
         sockets: socketserver::SocketOptions::default(),
         limits: http::Limits::default(),
         files: files::Options::new(current_dir),
+        rules: Rules::default(),
+        hosts: Vec::new(),
+        allow_host: Names::default(),
         file: None,
         notes: Vec::new(),
         sources: BTreeMap::new(),
@@ -147,14 +173,14 @@ fn defaults(args: &Args, current_dir: &Path) -> Config {
 }
 
 /// A file that belongs to another program gives a note, and no settings.
-fn from_file<'t>(file: &'t File, config: &mut Config) -> Result<Vec<Setting<'t>>, Error> {
-    let Some(settings) = file.settings()? else {
+fn from_file<'t>(file: &'t File, config: &mut Config) -> Result<Written<'t>, Error> {
+    let Some(written) = file.settings()? else {
         config.notes.push(format!("{} has no valid [salver] table: left alone", file.shown));
-        return Ok(Vec::new());
+        return Ok(Written::default());
     };
     config.files.withheld.push(file.path.clone());
     config.file = Some(file.path.clone());
-    Ok(settings)
+    Ok(written)
 }
 
 /// Gives each setting to its field, in order; what is left is the last setting of each key.
@@ -193,6 +219,66 @@ fn note_connections(config: &mut Config) {
     }
 }
 
+/// A root that is a file is that file alone, in its directory.
+fn settle_root(files: &mut files::Options) -> Result<(), Error> {
+    if files.root.is_file()
+        && let (Some(directory), Some(name)) = (files.root.parent(), files.root.file_name())
+    {
+        let name = name
+            .to_str()
+            .ok_or_else(|| Error::Mistake(format!("{}: its name is not UTF-8; rename it", files.root.display())))?;
+        files.single = Some(name.to_owned());
+        files.root = directory.to_owned();
+    }
+    Ok(())
+}
+
+/// What a host's table says is laid over what is in effect for all.
+fn host(table: HostTable<'_>, config: &Config) -> Result<Host, Error> {
+    let mut own = config.clone();
+    own.files.root = own.files.shown();
+    own.files.single = None;
+    let written = apply(table.settings, &mut own)?;
+    settle_root(&mut own.files)?;
+    check_site(&own, &written)?;
+    let sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
+    Ok(Host { names: table.names, site: SiteOptions::new(own.files, own.rules), sources })
+}
+
+/// The directories must be there.
+fn check_site(config: &Config, written: &BTreeMap<&'static str, Setting<'_>>) -> Result<(), Error> {
+    check_root(&config.files.root, written.get("root"))?;
+    config.rules.mounts.iter().try_for_each(|mount| check_root(mount.root(), written.get("mount")))
+}
+
+/// Each root may have rules of its own. They are read last: redirects stand behind those that were configured, and fields
+/// before them, so that what was configured counts. A file alone has no such rules.
+fn read_site_files(config: &mut Config) -> Result<(), Error> {
+    let hosts = config.hosts.iter_mut().map(|host| (&mut host.site.files, &mut host.site.rules));
+    let sites = [(&mut config.files, &mut config.rules)].into_iter().chain(hosts);
+    for (files, rules) in sites.filter(|(files, _)| files.single.is_none()) {
+        let file = files.root.join(REDIRECTS_FILE);
+        let file = file.display();
+        rules.read_redirects(files).map_err(|error| match error {
+            RedirectsError::Mistake(mistake) => Error::Mistake(format!("{file}:{}: {mistake}", mistake.line)),
+            RedirectsError::Unreadable(error) => Error::Refused(format!("{file}: cannot be read: {error}")),
+        })?;
+        read_headers(files)?;
+    }
+    Ok(())
+}
+
+fn read_headers(files: &mut files::Options) -> Result<(), Error> {
+    let file = files.root.join(HEADERS_FILE);
+    let file = file.display();
+    let unreadable = |error: std::io::Error| Error::Refused(format!("{file}: cannot be read: {error}"));
+    let Some(bytes) = files::read_site_file(files, HEADERS_FILE).map_err(unreadable)? else { return Ok(()) };
+    let text = String::from_utf8(bytes).map_err(|_| Error::Mistake(format!("{file}: it is not UTF-8")))?;
+    let rules = files::parse_headers_file(&text);
+    files.file_fields = rules.map_err(|(line, expected)| Error::Mistake(format!("{file}:{line}: {expected}")))?;
+    Ok(())
+}
+
 /// The "." at the end asks for search permission too: to list the root is not enough to serve from it.
 fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
     let Err(error) = std::fs::read_dir(root.join(".")) else { return Ok(()) };
@@ -210,20 +296,36 @@ fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
 }
 
 /// The configuration in effect with the source of each value, as a file that reads back as the same configuration (if
-/// the root's path is UTF-8).
+/// the root's path is UTF-8). Of a host there is what its table says.
 #[must_use]
 pub fn describe(config: &Config) -> String {
-    let mut config = config.clone();
-    let values: Vec<_> = KEYS.iter().map(|key| (key, (key.field)(&mut config).toml())).collect();
-    let name_width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or_default();
-    let value_width = values.iter().map(|(_, value)| value.chars().count()).max().unwrap_or_default().min(40);
     let mut text = "[salver]\n".to_owned();
-    for (key, value) in values {
-        let source = config.sources.get(key.name).map_or_else(|| "default".to_owned(), Source::to_string);
+    describe_values(&mut text, KEYS.iter(), &mut config.clone(), &config.sources);
+    for host in &config.hosts {
+        let SiteOptions { files, rules, .. } = host.site.clone();
+        let mut own = Config { files, rules, ..config.clone() };
+        let keys = KEYS.iter().filter(|key| host.sources.contains_key(key.name));
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:name_width$} = {value:value_width$}  # {}", key.name, one_line(&source));
+        let _ = writeln!(text, "\n[salver.hosts.\"{}\"]", host.names);
+        describe_values(&mut text, keys, &mut own, &host.sources);
     }
     text
+}
+
+fn describe_values(
+    text: &mut String,
+    keys: impl Iterator<Item = &'static Key>,
+    config: &mut Config,
+    sources: &BTreeMap<&'static str, Source>,
+) {
+    config.files.root = config.files.shown();
+    let values: Vec<_> = keys.map(|key| (key, (key.field)(config).toml())).collect();
+    let name_width = values.iter().map(|(key, _)| key.name.len()).max().unwrap_or_default();
+    let value_width = values.iter().map(|(_, value)| value.chars().count()).max().unwrap_or_default().min(40);
+    for (key, value) in values {
+        let source = sources.get(key.name).map_or_else(|| "default".to_owned(), Source::to_string);
+        let _ = writeln!(text, "{:name_width$} = {value:value_width$}  # {}", key.name, one_line(&source));
+    }
 }
 
 /// What others wrote may hold line breaks and terminal escapes; a log line may not.

@@ -115,7 +115,8 @@ fn unknown_variable(name: &str) -> String {
 /// Flags that may be repeated become one list, separated by commas as in a variable.
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
-    let flags: [(&str, &'static str, Option<OsString>); 9] = [
+    let yes = |given: bool| given.then(|| "true".into());
+    let flags: [(&str, &'static str, Option<OsString>); 18] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -124,10 +125,31 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("compress", "--no-compress", args.no_compress.then(|| "none".into())),
         ("precompressed", "--no-precompressed", args.no_precompressed.then(|| "false".into())),
         ("workers", "--workers", args.workers.clone().map(Into::into)),
-        ("quiet", "--quiet", args.quiet.then(|| "true".into())),
+        ("quiet", "--quiet", yes(args.quiet)),
+        ("clean_urls", "--no-clean-urls", args.no_clean_urls.then(|| "false".into())),
+        ("trailing_slash", "--trailing-slash", args.trailing_slash.clone().map(Into::into)),
+        ("spa", "--spa", args.spa.clone().map(Into::into)),
+        ("security_headers", "--security-headers", yes(args.security_headers)),
+        ("isolate", "--isolate", yes(args.isolate)),
+        ("immutable_hashed", "--immutable-hashed", yes(args.immutable_hashed)),
+        ("symlinks", "--symlinks", args.symlinks.clone().map(Into::into)),
+        ("cors", "--cors", args.cors.clone().map(Into::into)),
+        ("allow_host", "--allow-host", list(&args.allow_host)),
     ];
     let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
-    flags.into_iter().filter_map(setting).collect()
+    let rules: [(&str, &'static str, &Vec<String>); 6] = [
+        ("error_page", "--error-page", &args.error_page),
+        ("hide", "--hide", &args.hide),
+        ("type", "--type", &args.types),
+        ("header", "--header", &args.header),
+        ("mount", "--mount", &args.mount),
+        ("redirect", "--redirect", &args.redirect),
+    ];
+    let rules = rules.into_iter().filter(|(_, _, rules)| !rules.is_empty()).filter_map(|(key, flag, rules)| {
+        let (text, value) = (rules.join(", "), Value::Rules(rules.clone()));
+        Some(Setting { key: Key::named(key)?, source: Source::Flag(flag), text, value, base: current_dir })
+    });
+    flags.into_iter().filter_map(setting).chain(rules).collect()
 }
 
 fn written<'t>(key: &'static Key, source: Source, value: OsString, base: &'t Path) -> Setting<'t> {

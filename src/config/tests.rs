@@ -131,10 +131,26 @@ fn port_is_asked_for_by_whoever_writes_it() {
 fn every_flag_arrives() {
     check_flags("-w 3", "workers = 3 # flag --workers");
     check_flags("-q", "quiet = true # flag --quiet");
+    check_flags("--no-clean-urls", "clean_urls = false # flag --no-clean-urls");
+    check_flags("--trailing-slash never", "trailing_slash = \"never\" # flag --trailing-slash");
+    check_flags("--spa", "spa = \"index.html\" # flag --spa");
+    check_flags("--spa=/app.html public", "spa = \"app.html\" # flag --spa");
+    check_flags("--error-page 500=/a --error-page 4xx=/b", "error_page = [\"500=/a\", \"4xx=/b\"] # flag --error-page");
+    check_flags("--hide *.map --hide {a,b}", "hide = [\"*.map\", \"{a,b}\"] # flag --hide");
+    check_flags("--type foo=text/x", "type = [\"foo=text/x\"] # flag --type");
+    check_flags("-H X-A:1", "header = [\"x-a: 1\"] # flag --header");
+    check_flags("--security-headers --isolate", "isolate = true # flag --isolate");
+    check_flags("--immutable-hashed", "immutable_hashed = true # flag --immutable-hashed");
+    check_flags("--symlinks off", "symlinks = \"off\" # flag --symlinks");
     check_flags("public", "root = \"DIR/public\" # argument ROOT");
     check_flags("-d ./public/.", "root = \"DIR/public\" # flag --root");
     check_flags("-b ::1 --host a:80,[::]:0", "bind = [\"[::1]\", \"a:80\", \"[::]:0\"] # flag --bind");
     check_flags("--index a,b --index c", "index = [\"a\", \"b\", \"c\"] # flag --index");
+    check_flags("--mount /a,b=etc", "mount = [\"/a,b=DIR/etc\"] # flag --mount");
+    check_flags("--mount /a=public --mount /b=etc", "mount = [\"/a=DIR/public\", \"/b=DIR/etc\"] # flag --mount");
+    check_flags("--cors", "cors = [\"*\"] # flag --cors");
+    check_flags("--cors=http://A:80,https://b", "cors = [\"http://a\", \"https://b\"] # flag --cors");
+    check_flags("--allow-host A.,::1 --allow-host *.b", "allow_host = [\"a\", \"[::1]\", \"*.b\"] # flag --allow-host");
     check_flags("--no-compress", "compress = [] # flag --no-compress");
     check_flags("--no-precompressed", "precompressed = false # flag --no-precompressed");
     let config = Site::new(&[]).load(&[], "-vv --color never").unwrap();
@@ -149,7 +165,10 @@ fn every_key_is_settable_in_file_and_environment() {
         let line = format!("{} = {value} #", key.name);
         check_file(&format!("[salver]\n{} = {value}", key.name), &format!("{line} from config.toml:2"));
         let text = value.replace(['[', ']', '"'], "");
-        check_variable(&key.variable(), &text, &format!("{line} {}", key.variable()));
+        // An empty variable is not set, so an empty list can't be.
+        if !text.is_empty() {
+            check_variable(&key.variable(), &text, &format!("{line} {}", key.variable()));
+        }
     }
 }
 
@@ -389,7 +408,7 @@ fn a_root_that_cannot_be_served_is_told_with_its_source() {
         "[salver]\nroot = \"no\"",
         "2 config.toml:2: root = \"no\": there is no directory DIR/no; create it or name another",
     );
-    check_flags("page.html", "2 ROOT page.html: DIR/page.html is not a directory; name the directory to serve");
+    check_flags("page.html/x", "2 ROOT page.html/x: DIR/page.html/x is not a directory; name the directory to serve");
     check(&[("config.toml", "[salver]\nroot = 'no'")], &[], "public", "root = \"DIR/public\" # argument ROOT");
     let outcome = Site::new(&[]).outcome(&[], "loop");
     assert!(outcome.starts_with("1 ROOT loop: DIR/loop cannot be read: "), "{outcome}");
@@ -416,4 +435,200 @@ fn the_description_reads_back_as_the_same_configuration() {
     assert_eq!((&copy.bind, copy.port, copy.quiet), (&config.bind, config.port, config.quiet));
     assert_eq!((&copy.server, &copy.sockets), (&config.server, &config.sockets));
     assert_eq!((&copy.limits, &copy.files), (&config.limits, &config.files));
+}
+
+#[test]
+fn rules_are_told_with_their_place_and_what_was_expected() {
+    check_file(
+        "[salver]\nhide = [\"a[\"]",
+        "2 config.toml:2: hide = [\"a[\"]: 'a[': unclosed character class; missing ']'",
+    );
+    check_file(
+        "[salver]\nheader = [\"X-A\"]",
+        "2 config.toml:2: header = [\"X-A\"]: 'X-A': expected Name: value, or PATTERN Name: value",
+    );
+    check_flags(
+        "--type foo",
+        "2 --type foo: 'foo': expected EXTENSION=TYPE or PATTERN=TYPE, such as foo=application/x-foo",
+    );
+    check_flags(
+        "--spa=../a",
+        "2 --spa ../a: expected a file beneath the root, such as \"index.html\", or true or false",
+    );
+    check_variable("SALVER_HEADER", "X-A: 1, 2\nX-B: 3", "header = [\"x-a: 1, 2\", \"x-b: 3\"] # SALVER_HEADER");
+    // What stands in a file there is not said twice.
+    check(&[("public/_headers", "/a\n  X-A: 1\n")], &[], "public", "header = [] # default");
+    check(
+        &[("public/_headers", "/a\nX-A: 1\n")],
+        &[],
+        "public",
+        "2 DIR/public/_headers:2: expected a path from the root, such as /fonts/*, not 'X-A: 1'; fields are indented",
+    );
+}
+
+#[test]
+fn a_file_is_a_site_of_its_own() {
+    let site = Site::new(&[]);
+    let config = site.load(&[], "page.html").unwrap();
+    assert_eq!((config.files.single.as_deref(), &*config.files.root), (Some("page.html"), site.0.path()));
+    assert!(site.outcome(&[], "page.html").contains("root = \"DIR/page.html\" # argument ROOT"));
+}
+
+const HOSTS: &str = "\
+[salver]
+root = \"public\"
+index = [\"a.html\"]
+mount = [\"/docs=etc\"]
+redirect = [\"/old /new\"]
+cors = [\"*\"]
+allow_host = [\"localhost\", \"*.example.org\"]
+
+[salver.hosts.\"Example.ORG, *.example.org [::1]\"]
+root = \"etc\"
+etag = \"mtime\"
+redirect = [
+  \"/a,b/* /c/:splat 302\",
+  \"/x https://example.org/?y \",
+]
+
+[salver.hosts.\"localhost\"]
+cors = []
+mount = []
+
+[salver.hosts.other]
+";
+
+#[test]
+fn a_host_has_what_its_table_says_and_else_what_all_have() {
+    let site = Site::new(&[("config.toml", HOSTS)]);
+    let config = site.load(&[("SALVER_ETAG", "off")], "-d etc/site").unwrap();
+    let [example, localhost, other] = &config.hosts[..] else { panic!("{:?}", config.hosts) };
+    assert_eq!(example.names.to_string(), "example.org, *.example.org, [::1]");
+    assert_eq!(example.site.files.root, site.0.path().join("etc"));
+    assert_eq!(example.site.files.index, ["a.html"]);
+    // A table has the last word, even against flags and variables, which are for all that have no say of their own.
+    assert_eq!(example.site.files.etag, files::EtagSource::Mtime);
+    assert_eq!(localhost.site.files.root, site.0.path().join("etc/site"));
+    assert_eq!((&localhost.site.rules.mounts[..], localhost.site.rules.cors.list()), (&[][..], Vec::new()));
+    let lines = |rules: &Rules| rules.redirects.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&example.site.rules), ["/a,b/* /c/:splat 302", "/x https://example.org/?y"]);
+    assert_eq!(lines(&localhost.site.rules), ["/old /new"]);
+    assert_eq!((&other.site.files, &other.site.rules), (&config.files, &config.rules));
+    assert_eq!(config.files.withheld, localhost.site.files.withheld);
+    assert_eq!(example.sources.keys().copied().collect::<Vec<_>>(), ["etag", "redirect", "root"]);
+}
+
+#[test]
+fn hosts_are_described_and_read_back() {
+    let files = [("config.toml", HOSTS)];
+    check(&files, &[], "", "[salver.hosts.\"example.org, *.example.org, [::1]\"]");
+    check(&files, &[], "", "root = \"DIR/etc\" # from config.toml:10");
+    check(&files, &[], "", "mount = [] # from config.toml:19");
+    check(&files, &[], "", "[salver.hosts.\"other\"]");
+    let site = Site::new(&files);
+    let config = site.load(&[], "").unwrap();
+    fs::write(site.0.path().join("etc/copy.toml"), describe(&config)).unwrap();
+    let copy = site.load(&[], "-c etc/copy.toml").unwrap();
+    let sites = |config: &Config| {
+        let site = |files: &files::Options, rules: &Rules| {
+            let mut files = files.clone();
+            files.withheld.clear();
+            (files, rules.clone())
+        };
+        let hosts = config.hosts.iter().map(|host| (host.names.clone(), site(&host.site.files, &host.site.rules)));
+        (site(&config.files, &config.rules), hosts.collect::<Vec<_>>(), config.allow_host.clone())
+    };
+    assert_eq!(sites(&copy), sites(&config));
+    assert_eq!(describe(&copy).replace("copy.toml", "config.toml").lines().count(), describe(&config).lines().count());
+}
+
+#[test]
+fn a_mistake_in_a_table_of_a_host_is_told_with_its_place() {
+    let check_table = |text: &str, expected: &str| check_file(&format!("[salver]\n{text}"), expected);
+    check_table("[salver.hosts.a]\nport = 1", "2 config.toml:3: 'port' is the same for all hosts; move it to [salver]");
+    check_table(
+        "[salver.hosts.a]\ncache_bytes_max = 1",
+        "2 config.toml:3: 'cache_bytes_max' is the same for all hosts; move it to [salver]",
+    );
+    check_table("[salver.hosts.a]\nrot = 'etc'", "2 config.toml:3: unknown key 'rot'; did you mean 'root'?");
+    check_table(
+        "[salver.hosts.a]\netag = 1",
+        "2 config.toml:3: etag = 1: expected \"auto\" or \"content\" or \"mtime\" or \"off\"",
+    );
+    check_table(
+        "[salver.hosts.a]\nroot = 'no'",
+        "2 config.toml:3: root = 'no': there is no directory DIR/no; create it or name another",
+    );
+    check_table("[salver.hosts.a]\n[salver.hosts.\"A.\"]", "2 config.toml:3: a has a table already; a host has one");
+    check_table(
+        "[salver.hosts.\"b *.c\"]\n[salver.hosts.\"*.c\"]",
+        "2 config.toml:3: *.c has a table already; a host has one",
+    );
+    let name = "expected a host name, such as example.org or *.example.org, or an IP address, without a port";
+    check_table("[salver.hosts.\"a:80\"]", &format!("2 config.toml:2: {name}, not 'a:80'"));
+    check_table("[salver.hosts.\"\"]", "2 config.toml:2: expected a host name in the name of the table");
+    let table = "expected a table for each host, such as [salver.hosts.\"example.org\"]";
+    check_table("hosts = ['a']", &format!("2 config.toml:2: {table}"));
+    check_table("hosts.a = 'etc'", &format!("2 config.toml:2: {table}"));
+    check_table("[[salver.hosts.a]]", &format!("2 config.toml:2: {table}"));
+    check_table("allow_host = ['*']", &format!("2 config.toml:2: allow_host = ['*']: {name}, not '*'"));
+}
+
+#[test]
+fn a_wrong_rule_is_told_with_its_place() {
+    check_file(
+        "[salver]\nredirect = ['/a /b', '/c']",
+        "2 config.toml:2: redirect = ['/a /b', '/c']: expected FROM TO [STATUS], not '/c'",
+    );
+    check_file(
+        "[salver]\nredirect = ['/a /b', '/b /a']",
+        "2 config.toml:2: redirect = ['/a /b', '/b /a']: redirects that never end: '/a /b', '/b /a'",
+    );
+    check_variable(
+        "SALVER_REDIRECT",
+        "/a,b /c\n/d /e 308",
+        "redirect = [\"/a,b /c\", \"/d /e 308\"] # SALVER_REDIRECT",
+    );
+    check_file(
+        "[salver]\nmount = ['/docs=no']",
+        "2 config.toml:2: mount = ['/docs=no']: there is no directory DIR/no; create it or name another",
+    );
+    check_file(
+        "[salver]\nmount = ['/a=etc', '/%61/=public']",
+        "2 config.toml:2: mount = ['/a=etc', '/%61/=public']: expected one directory for /a",
+    );
+    check_flags("--mount /docs", "2 --mount /docs: expected PATH=DIR, such as /docs=../docs, not '/docs'");
+    check_flags(
+        "--cors=example.org",
+        "2 --cors example.org: expected origins, such as https://example.org or http://localhost:3000, or * alone, not \
+         'example.org'",
+    );
+}
+
+#[test]
+fn redirects_of_a_root_are_read_and_checked_at_the_start() {
+    let lines = [("public/_redirects", "# moved\n/old /new\n"), ("config.toml", "[salver]\nredirect = ['/a /b']")];
+    let config = Site::new(&lines).load(&[], "public").unwrap();
+    assert_eq!(config.rules.redirects.len(), 2);
+    // What stands in a file there is not said twice.
+    check(&lines, &[], "public", "redirect = [\"/a /b\"] # from config.toml:2");
+    let wrong = [("public/_redirects", "\n/old new\n")];
+    check(
+        &wrong,
+        &[],
+        "public",
+        "2 DIR/public/_redirects:2: expected a path that begins with / or a URL that begins with http:// or https://, not \
+         'new'",
+    );
+    let circle = [("public/_redirects", "\n/b /a"), ("config.toml", "[salver]\nredirect = ['/a /b']")];
+    check(&circle, &[], "public", "2 DIR/public/_redirects:2: redirects that never end: '/a /b', '/b /a'");
+    let of_host = [("etc/_redirects", "x"), ("config.toml", "[salver]\n[salver.hosts.a]\nroot = 'etc'")];
+    check(&of_host, &[], "public", "2 DIR/etc/_redirects:1: expected FROM TO [STATUS], not 'x'");
+    let site = Site::new(&[]);
+    std::os::unix::fs::symlink("/etc/passwd", site.0.path().join("_redirects")).unwrap();
+    let outcome = site.outcome(&[], "");
+    assert!(outcome.starts_with("1 DIR/_redirects: cannot be read: a link leads out of the root"), "{outcome}");
+    let site = Site::new(&[]);
+    fs::create_dir(site.0.path().join("_redirects")).unwrap();
+    assert!(site.load(&[], "").unwrap().rules.redirects.is_empty());
 }

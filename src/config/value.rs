@@ -1,6 +1,8 @@
 //! From what was written to the type of a field, and from the field to TOML. What does not fit is answered with what
 //! was expected.
 
+mod site;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +12,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::setting::Setting;
-use crate::files::{Coding, EtagSource, Symlinks};
+use crate::files::{Coding, ErrorPage, EtagSource, FieldRule, Pattern, Symlinks, TrailingSlash, TypeRule};
 use crate::socketserver::UnixName;
 
 /// No time limit is longer than a day.
@@ -18,8 +20,10 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 
 /// A value as it was written.
 pub(super) enum Value<'t> {
-    /// By a flag or a variable, where everything is text, and a list is separated by commas.
+    /// By a flag or a variable, where everything is text, and a list is separated by commas or, of rules, by line ends.
     Text(OsString),
+    /// By a flag that may be repeated and whose values may hold commas.
+    Rules(Vec<String>),
     /// In the file, where a number is a number.
     Toml(DeValue<'t>),
 }
@@ -29,7 +33,7 @@ impl Value<'_> {
         match self {
             Self::Text(text) => text.to_str()?.parse().ok(),
             Self::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
-            Self::Toml(_) => None,
+            Self::Rules(_) | Self::Toml(_) => None,
         }
     }
 
@@ -37,7 +41,7 @@ impl Value<'_> {
         let seconds = match self {
             Self::Text(text) => text.to_str()?.parse().ok()?,
             Self::Toml(DeValue::Float(number)) => number.as_str().parse().ok()?,
-            Self::Toml(_) => return self.whole_number().map(Duration::from_secs),
+            Self::Rules(_) | Self::Toml(_) => return self.whole_number().map(Duration::from_secs),
         };
         Duration::try_from_secs_f64(seconds).ok()
     }
@@ -55,6 +59,7 @@ impl Value<'_> {
     fn path(&self) -> Option<&Path> {
         match self {
             Self::Text(text) => Some(Path::new(text)),
+            Self::Rules(_) => None,
             Self::Toml(value) => value.as_str().map(Path::new),
         }
     }
@@ -62,6 +67,7 @@ impl Value<'_> {
     fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => text.to_str(),
+            Self::Rules(_) => None,
             Self::Toml(value) => value.as_str(),
         }
     }
@@ -69,8 +75,17 @@ impl Value<'_> {
     fn list(&self) -> Option<Vec<&str>> {
         match self {
             Self::Text(text) => Some(text.to_str()?.split(',').map(str::trim).collect()),
+            Self::Rules(rules) => Some(rules.iter().map(String::as_str).collect()),
             Self::Toml(DeValue::Array(items)) => items.iter().map(|item| item.get_ref().as_str()).collect(),
             Self::Toml(_) => None,
+        }
+    }
+
+    /// A list whose members may hold commas.
+    fn rules(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Text(text) => Some(text.to_str()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect()),
+            _ => self.list(),
         }
     }
 }
@@ -160,7 +175,48 @@ macro_rules! named_fields {
     )*};
 }
 
-named_fields!(EtagSource Symlinks);
+named_fields!(EtagSource Symlinks TrailingSlash);
+
+/// Rules, each of which says itself what was expected of it.
+macro_rules! rule_fields {
+    ($($rule:ty)*) => {$(
+        impl Field for Vec<$rule> {
+            fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+                let rules = setting.value.rules().ok_or("expected a list of strings, each a rule")?;
+                let parse = |text: &str| text.parse::<$rule>().map_err(|expected| format!("'{text}': {expected}"));
+                *self = rules.into_iter().map(parse).collect::<Result<_, _>>()?;
+                Ok(())
+            }
+
+            fn toml(&self) -> String {
+                list_toml(self)
+            }
+        }
+    )*};
+}
+
+rule_fields!(ErrorPage FieldRule Pattern TypeRule);
+
+/// A file beneath the root; `true` means `index.html`, `false` none.
+impl Field for Option<String> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let is_inside = |path: &str| {
+            let mut segments = path.trim_start_matches('/').split('/');
+            segments.all(|segment| !segment.starts_with('.') && is_file_name(segment))
+        };
+        *self = match (setting.value.truth(), setting.value.text()) {
+            (Some(false), _) => None,
+            (Some(true), _) => Some("index.html".to_owned()),
+            (None, Some(path)) if is_inside(path) => Some(path.trim_start_matches('/').to_owned()),
+            _ => return Err("expected a file beneath the root, such as \"index.html\", or true or false".to_owned()),
+        };
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        self.as_ref().map_or_else(|| "false".to_owned(), |path| quoted(path))
+    }
+}
 
 /// No mode: what the umask leaves.
 const UMASK: &str = "umask";

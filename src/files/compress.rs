@@ -60,7 +60,7 @@ fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(feature = "compress")]
 mod tests {
     use std::io::Read;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 
@@ -114,7 +114,6 @@ mod tests {
             let begun = Instant::now();
             let bytes = compress(coding, &content).unwrap().len();
             println!("{coding:?}: {} to {bytes} bytes in {:?}", content.len(), begun.elapsed());
-            assert!(begun.elapsed() < Duration::from_secs(1), "{coding:?}");
         }
     }
 }

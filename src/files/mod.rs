@@ -1,24 +1,33 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
-//! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `root` (opening beneath the root),
-//! index or redirect (here), `representation` (head, content, and its `validators`), `variants` (which of them the
-//! request accepts best, by `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns`
-//! lets it), `conditional` (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps
-//! representations, so that the first steps are often one look whether the file has changed, by its `stamp`.
+//! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `lookup` (which file that means: an
+//! index, a page with a clean URL, a redirect), `root` (opening beneath the root), `representation` (head with the
+//! fields that `rules` want, content, and its `validators`), `variants` (which of them the request accepts best, by
+//! `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns` lets it), `conditional`
+//! (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first
+//! steps are often one look whether the file has changed, by its `stamp`. Where there is nothing, `errors` finds the
+//! page that says so.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
 mod compress;
 mod conditional;
 mod encoding;
+mod errors;
+mod headers_file;
+mod lookup;
 mod made;
 mod mime;
 mod multipart;
+mod navigation;
 mod options;
+mod pattern;
 mod range;
 mod representation;
 mod root;
+mod rules;
 mod siblings;
+mod site_file;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
@@ -35,27 +44,42 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ::http::{HeaderValue, Method, StatusCode, header};
 use log::Level;
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use rustix::fs::Stat;
 
 use self::cache::{Cache, Entry};
 use self::conditional::Outcome;
+use self::errors::Nothing;
+use self::lookup::Resource;
 use self::range::Selection;
-use self::representation::{Form, Representation, tags_content};
+use self::representation::{Form, Presentation, Representation, tags_content};
 use self::root::{Found, Miss, Root};
+use self::rules::{dress, is_hashed};
 use self::stamp::{Evidence, Witness};
-use self::target::{SafePath, Unsafe};
+use self::target::SafePath;
 use self::variants::Variants;
 use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
 
+pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
+pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
-pub use self::options::{Coding, EtagSource, Options, Symlinks};
+pub use self::options::{Coding, EtagSource, Options, Symlinks, TrailingSlash};
+pub use self::pattern::Pattern;
+pub use self::rules::{ErrorPage, FieldRule, TypeRule};
+pub(crate) use self::site_file::read_site_file;
+pub(crate) use self::target::canonical_path;
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// The page of a site that tells that there is no such page.
-const NOT_FOUND_PAGE: &[u8] = b"/404.html";
+/// The key of what stands in for what isn't there begins so, as no target does.
+const FALLBACK: &str = "fallback ";
+
+/// Of what is served: look again before it is used again.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Of what changes its name when it changes: no need to look again for a year.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// To read more than this takes long enough to call it so.
 const SLOW_BYTES: u64 = 1 << 20;
@@ -68,8 +92,10 @@ pub struct Files {
     /// Names that are not there, as often asked for as those that are.
     absent: Cache<()>,
     variants: Variants,
-    /// What they are told.
+    /// What they are told, where no rule says more.
     not_found: PreparedResponse,
+    /// What answers say besides.
+    field_rules: Vec<FieldRule>,
     /// Lines of the log that peers cause: what is not served, and what can't be.
     not_served: Throttle,
     failed: Throttle,
@@ -81,25 +107,6 @@ impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Files").field("options", &self.options).finish_non_exhaustive()
     }
-}
-
-/// What a target turns out to be.
-enum Resource {
-    File(Arc<Entry<Representation>>),
-    /// A directory that was asked for without its slash; its canonical target.
-    Moved(String),
-}
-
-/// Why a target has no resource.
-enum Nothing {
-    /// No URI of this server.
-    Malformed,
-    /// Not there.
-    Absent,
-    /// There, but not for serving; the reason is in the log. The client is told the same.
-    Refused,
-    /// The system failed; the reason is in the log.
-    Failed(StatusCode),
 }
 
 impl Files {
@@ -114,6 +121,7 @@ impl Files {
             variants,
             absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
             not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
+            field_rules: options.field_rules(),
             options,
             not_served: Throttle::default(),
             failed: Throttle::default(),
@@ -123,95 +131,74 @@ impl Files {
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
-            Ok(Resource::File(entry)) => self.select_variant(&entry.value, request),
-            Ok(Resource::Moved(target)) => redirect(target, query),
-            Err(nothing) => self.explain(nothing, request.begun),
+            Ok(Resource::File(entry)) => self.select_variant(&entry.value, request, path),
+            Ok(Resource::Moved(target)) => {
+                self.dressed(redirect(format!("{}{target}", self.options.prefix), query), path)
+            }
+            Err(nothing) => match self.fallback(request, path, &nothing) {
+                Some(page) => self.select_variant(&page.value, request, path),
+                None => self.explain(nothing, path, request.begun),
+            },
+        }
+    }
+
+    /// Answers with this page in the place of what isn't there; 404 where the page isn't either.
+    pub(crate) fn stand_in(&self, request: &Request<'_>) -> Response {
+        let Target::Path { path, .. } = request.target else { return self.handle(request) };
+        match SafePath::parse(path).ok().and_then(|page| self.find_fallback(&page, request.begun)) {
+            Some(page) => self.select_variant(&page.value, request, path),
+            None => self.handle(request),
         }
     }
 
     /// Answers a method that files don't have: 405 where there is something, else what a GET would be told.
     fn refuse_method(&self, path: &[u8], begun: Option<Instant>) -> Response {
         match self.find(path, begun) {
-            Ok(_) => Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW),
-            Err(nothing) => self.explain(nothing, begun),
+            Ok(_) => self.error(StatusCode::METHOD_NOT_ALLOWED, path, begun).field(header::ALLOW, ALLOW),
+            Err(nothing) => self.explain(nothing, path, begun),
         }
     }
 
-    fn explain(&self, nothing: Nothing, begun: Option<Instant>) -> Response {
-        match nothing {
-            Nothing::Malformed => Response::error_page(StatusCode::BAD_REQUEST),
-            Nothing::Failed(status) => Response::error_page(status),
-            Nothing::Absent | Nothing::Refused => match self.find(NOT_FOUND_PAGE, begun) {
-                Ok(Resource::File(page)) => page.value.as_page(StatusCode::NOT_FOUND),
-                _ => self.not_found.response(),
-            },
+    /// From a representation to the answer that the request's conditions and range select.
+    fn select(&self, representation: &Representation, request: &Request<'_>, path: &[u8]) -> Response {
+        let (fields, validators) = (request.fields, &representation.validators);
+        match conditional::evaluate(fields, validators, SystemTime::now) {
+            Outcome::NotModified => return representation.not_modified(),
+            Outcome::Failed => return self.error(StatusCode::PRECONDITION_FAILED, path, request.begun),
+            Outcome::Proceed => {}
         }
-    }
-
-    /// Finds what a path means: from the cache by the path as it came, then by its canonical spelling, then from disk.
-    fn find(&self, path: &[u8], begun: Option<Instant>) -> Result<Resource, Nothing> {
-        if let Some(kept) = self.recall(path, begun) {
-            return kept;
-        }
-        let safe = SafePath::parse(path).map_err(|reason| self.refuse_target(path, reason))?;
-        let canonical = safe.canonical();
-        if canonical.as_bytes() != path
-            && let Some(kept) = self.recall(canonical.as_bytes(), begun)
-        {
-            return kept;
-        }
-        if safe.is_directory { self.find_index(&safe, &canonical) } else { self.find_file(&safe, &canonical) }
-    }
-
-    /// What was found before, if that still holds.
-    fn recall(&self, target: &[u8], begun: Option<Instant>) -> Option<Result<Resource, Nothing>> {
-        match self.cache.find(target, begun) {
-            Some(entry) => Some(Ok(Resource::File(entry))),
-            None => self.absent.find(target, begun).map(|_| Err(Nothing::Absent)),
-        }
-    }
-
-    /// Keeps that there is nothing, as long as these names mean nothing.
-    fn forgo(&self, canonical: &str, evidence: Evidence) -> Nothing {
-        if evidence.is_complete {
-            self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
-        }
-        Nothing::Absent
-    }
-
-    fn find_file(&self, path: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
-        let mut evidence = Evidence::begin();
-        match self.open(path) {
-            Ok(Found::Directory) => Ok(Resource::Moved(path.as_directory().canonical())),
-            Ok(Found::File(file, stat)) => self.keep(canonical, path, file, &stat, evidence).map(Resource::File),
-            Err(Nothing::Absent) => {
-                evidence.witnesses.extend(Witness::new(self.root.locate(path), None));
-                Err(self.forgo(canonical, evidence))
-            }
-            Err(nothing) => Err(nothing),
-        }
-    }
-
-    /// The first index that a directory has. That those before it are missing is part of what has to hold.
-    fn find_index(&self, directory: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
-        let mut evidence = Evidence::begin();
-        for name in &self.options.index {
-            let path = directory.join(name);
-            match self.open(&path) {
-                Ok(Found::File(file, stat)) => {
-                    return self.keep(canonical, &path, file, &stat, evidence).map(Resource::File);
-                }
-                Ok(Found::Directory) | Err(Nothing::Absent) => {
-                    evidence.witnesses.extend(Witness::new(self.root.locate(&path), None));
-                }
-                Err(Nothing::Refused) => evidence.is_complete = false,
-                Err(nothing) => return Err(nothing),
+        // Range is defined for GET alone (RFC 9110 section 14.2).
+        let range = fields.only("range").filter(|_| request.method == Method::GET);
+        let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now)) else {
+            return representation.whole();
+        };
+        match range::select(range, representation.length, self.options.ranges_max) {
+            Selection::Whole => representation.whole(),
+            Selection::Part(part) => representation.part(part),
+            Selection::Parts(parts) => representation.parts(&parts),
+            Selection::Unsatisfiable => {
+                let page = self.error(StatusCode::RANGE_NOT_SATISFIABLE, path, request.begun);
+                page.field(header::CONTENT_RANGE, unsatisfied(representation.length))
             }
         }
-        Err(self.forgo(canonical, evidence))
+    }
+
+    /// Why a name is not served, whatever it leads to.
+    fn why_hidden(&self, path: &SafePath) -> Option<&'static str> {
+        let is_hidden = |pattern: &Pattern| pattern.covers(&self.in_site(path.as_bytes()));
+        match path {
+            path if site_file::is_site_file(path) => Some("it says how the site is served"),
+            _ if self.options.hide.iter().any(is_hidden) => Some("it is hidden"),
+            _ => None,
+        }
     }
 
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
+        if let Some(why) = self.why_hidden(path) {
+            self.not_served
+                .say(Level::Info, format_args!("{}{}: not served: {why}", self.options.prefix, path.canonical()));
+            return Err(Nothing::Refused);
+        }
         let opened = self.root.open(path).or_else(|miss| match miss {
             // What is kept ready can be opened again; what is asked for now comes first.
             Miss::Failed(error) if descriptors_ran_out(&error) => {
@@ -224,7 +211,10 @@ impl Files {
         opened.map_err(|miss| match miss {
             Miss::Absent => Nothing::Absent,
             Miss::Refused(reason) => {
-                self.not_served.say(Level::Info, format_args!("{}: not served: {reason}", path.canonical()));
+                self.not_served.say(
+                    Level::Info,
+                    format_args!("{}{}: not served: {reason}", self.options.prefix, path.canonical()),
+                );
                 Nothing::Refused
             }
             Miss::Failed(error) => self.fail(path, &error),
@@ -236,10 +226,11 @@ impl Files {
         self.options.cache_bytes_max.div_ceil(self.options.cache_descriptors_max.max(1) as u64)
     }
 
-    /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile.
+    /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile. `key` is the canonical
+    /// target, if need be behind [`FALLBACK`].
     fn keep(
         &self,
-        canonical: &str,
+        key: &str,
         path: &SafePath,
         file: File,
         stat: &Stat,
@@ -247,13 +238,13 @@ impl Files {
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let bytes = FileVersion::of_stat(stat).bytes;
         if bytes <= SLOW_BYTES || !tags_content(&self.options, bytes) {
-            return self.keep_now(canonical, path, file, stat, evidence);
+            return self.keep_now(key, path, file, stat, evidence);
         }
         slow(|| {
             let _turn = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.cache.find(canonical.as_bytes(), None) {
+            match self.cache.find(key.as_bytes(), None) {
                 Some(entry) => Ok(entry),
-                None => self.keep_now(canonical, path, file, stat, evidence),
+                None => self.keep_now(key, path, file, stat, evidence),
             }
         })
     }
@@ -261,16 +252,16 @@ impl Files {
     /// Makes a file ready, and keeps it for the next request, unless its next change might not show.
     fn keep_now(
         &self,
-        canonical: &str,
+        key: &str,
         path: &SafePath,
         file: File,
         stat: &Stat,
         mut evidence: Evidence,
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
-        let content_type = mime::content_type(path.as_path());
-        let origin = self.origin(path, &content_type, FileVersion::of_stat(stat).bytes);
+        let presentation = self.presentation(key, path);
+        let origin = self.origin(path, &presentation, FileVersion::of_stat(stat).bytes);
         let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));
-        let form = Form { content_type, coding: None, varies };
+        let form = Form { presentation, coding: None, varies };
         let made = Representation::of(file, stat, form, &self.options);
         let (mut representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
         representation.origin = origin.filter(|_| stamp.is_some());
@@ -279,26 +270,38 @@ impl Files {
         let is_complete = evidence.is_complete;
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
         if is_complete && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
-            self.cache.insert(canonical.as_bytes(), Arc::clone(&entry));
+            self.cache.insert(key.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
     }
 
-    fn refuse_target(&self, path: &[u8], reason: Unsafe) -> Nothing {
-        let why = match reason {
-            Unsafe::Malformed => return Nothing::Malformed,
-            Unsafe::Above => "it leads above the root",
-            Unsafe::Separator => "it has a separator within a segment",
-            Unsafe::Hidden => "its name begins with a dot",
-        };
-        self.not_served.say(Level::Info, format_args!("{}: not served: {why}", path.escape_ascii()));
-        Nothing::Refused
+    /// A path of the site, of one beneath this root: rules go by that.
+    fn in_site(&self, path: &[u8]) -> Vec<u8> {
+        let mut whole: Vec<u8> = percent_decode(self.options.prefix.trim_start_matches('/').as_bytes()).collect();
+        if !whole.is_empty() {
+            whole.push(b'/');
+        }
+        whole.extend_from_slice(path);
+        whole
     }
 
-    fn fail(&self, path: &SafePath, error: &std::io::Error) -> Nothing {
-        self.failed.say(Level::Error, format_args!("{}: {error}", path.canonical()));
-        let is_passing = descriptors_ran_out(error);
-        Nothing::Failed(if is_passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR })
+    /// What is said of a file: its type, and what the rules want. A fallback is never to be kept for long.
+    fn presentation(&self, key: &str, path: &SafePath) -> Presentation {
+        let asked: Vec<u8> = percent_decode(key.trim_start_matches('/').as_bytes()).collect();
+        let (asked, answering) = (self.in_site(&asked), self.in_site(path.as_bytes()));
+        let dress = dress(&self.field_rules, &[&asked, &answering]);
+        let hashed = self.options.immutable_hashed && is_hashed(path.name());
+        let content_type = TypeRule::find(&self.options.types, &answering);
+        Presentation {
+            content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
+            cache_control: match dress.cache_control {
+                _ if key.starts_with(FALLBACK) => NO_CACHE,
+                Some(rule) => rule,
+                None if hashed => IMMUTABLE,
+                None => NO_CACHE,
+            },
+            fields: dress.fields,
+        }
     }
 }
 
@@ -306,14 +309,17 @@ impl Handler for Files {
     fn handle(&self, request: &Request<'_>) -> Response {
         match (&request.method, request.target) {
             (&Method::GET | &Method::HEAD, Target::Path { path, query }) => self.get(request, path, query),
-            (&Method::OPTIONS, _) => Response::new(StatusCode::NO_CONTENT).field(header::ALLOW, ALLOW),
+            (&Method::OPTIONS, target) => {
+                let path = if let Target::Path { path, .. } = target { path } else { b"" };
+                self.dressed(Response::new(StatusCode::NO_CONTENT).field(header::ALLOW, ALLOW), path)
+            }
             (&Method::CONNECT | &Method::TRACE, _) => {
-                Response::error_page(StatusCode::METHOD_NOT_ALLOWED).field(header::ALLOW, ALLOW)
+                self.error(StatusCode::METHOD_NOT_ALLOWED, b"", request.begun).field(header::ALLOW, ALLOW)
             }
             (&Method::POST | &Method::PUT | &Method::DELETE | &Method::PATCH, Target::Path { path, .. }) => {
                 self.refuse_method(path, request.begun)
             }
-            _ => Response::error_page(StatusCode::NOT_IMPLEMENTED),
+            _ => self.error(StatusCode::NOT_IMPLEMENTED, b"", request.begun),
         }
     }
 
@@ -326,35 +332,13 @@ impl Handler for Files {
     }
 }
 
-/// From a representation to the answer that the request's conditions and range select.
-fn select(representation: &Representation, request: &Request<'_>, ranges_max: usize) -> Response {
-    let (fields, validators) = (request.fields, &representation.validators);
-    match conditional::evaluate(fields, validators, SystemTime::now) {
-        Outcome::NotModified => return representation.not_modified(),
-        Outcome::Failed => return Response::error_page(StatusCode::PRECONDITION_FAILED),
-        Outcome::Proceed => {}
-    }
-    // Range is defined for GET alone (RFC 9110 section 14.2).
-    let range = fields.only("range").filter(|_| request.method == Method::GET);
-    let Some(range) = range.filter(|_| conditional::range_stands(fields, validators, SystemTime::now)) else {
-        return representation.whole();
-    };
-    match range::select(range, representation.length, ranges_max) {
-        Selection::Whole => representation.whole(),
-        Selection::Part(part) => representation.part(part),
-        Selection::Parts(parts) => representation.parts(&parts),
-        Selection::Unsatisfiable => unsatisfiable(representation.length),
-    }
-}
-
-fn unsatisfiable(length: u64) -> Response {
-    let content_range = HeaderValue::try_from(format!("bytes */{length}"));
-    let page = Response::error_page(StatusCode::RANGE_NOT_SATISFIABLE);
-    content_range.into_iter().fold(page, |page, value| page.field(header::CONTENT_RANGE, value))
+/// Of a range that can't be satisfied (RFC 9110 section 14.4).
+fn unsatisfied(length: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("bytes */{length}")).unwrap_or(HeaderValue::from_static("bytes */*"))
 }
 
 /// What a peer may send in a query all the same, and a URI has not (RFC 3986 section 3.4).
-const NOT_IN_QUERY: &AsciiSet = &CONTROLS
+pub(crate) const NOT_IN_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -369,7 +353,7 @@ const NOT_IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// A query as a URI may have it; what the peer encoded stays as it is.
-fn encode_query(query: &[u8]) -> Vec<u8> {
+pub(crate) fn encode_query(query: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(query.len());
     for (at, piece) in query.split(|&byte| byte == b'%').enumerate() {
         if at > 0 {
@@ -388,10 +372,15 @@ fn redirect(target: String, query: Option<&[u8]>) -> Response {
         location.push(b'?');
         location.extend(encode_query(query));
     }
+    moved(StatusCode::MOVED_PERMANENTLY, location)
+}
+
+/// A redirection, which is asked for anew each time: a mistake in one must not stay in browsers.
+pub(crate) fn moved(status: StatusCode, location: Vec<u8>) -> Response {
     match HeaderValue::try_from(location) {
-        Ok(location) => Response::error_page(StatusCode::MOVED_PERMANENTLY)
-            .field(header::LOCATION, location)
-            .field(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        Ok(location) => {
+            Response::error_page(status).field(header::LOCATION, location).field(header::CACHE_CONTROL, NO_CACHE)
+        }
         Err(_) => Response::error_page(StatusCode::BAD_REQUEST),
     }
 }

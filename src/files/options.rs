@@ -3,14 +3,49 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::http::{HeaderName, HeaderValue, header};
+
+use super::pattern::Pattern;
+use super::rules::{ErrorPage, FieldRule, TypeRule};
+
 /// Which directory is served, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// The directory whose files are served; nothing outside of it ever is.
     pub root: PathBuf,
+    /// Where the root lies in its site: what stands before every target that this layer makes itself. Default: nothing,
+    /// the site's own root; `/docs` for a directory that is mounted there.
+    pub prefix: String,
     /// Names tried, in order, for a request of a directory. Default: `index.html`.
     pub index: Vec<String>,
+    /// The one file of the root that is served, at `/` and by its name. Default: none, which is all of them.
+    pub single: Option<String>,
+    /// `/about` is answered by `about.html`, where there is no such file, and no such directory with an index. Default: true.
+    pub clean_urls: bool,
+    /// Where slashes at the end belong. Default: [`TrailingSlash::Auto`].
+    pub trailing_slash: TrailingSlash,
+    /// The page of a single-page application, a path beneath the root: it answers navigations for which there is nothing
+    /// else. Default: none.
+    pub spa: Option<String>,
+    /// Pages of the site that tell of errors; of 404 also the nearest `404.html` up the tree. Default: none.
+    pub error_pages: Vec<ErrorPage>,
+    /// Files and directories that are not there for clients, with all that lies beneath. Default: none.
+    pub hide: Vec<Pattern>,
+    /// Media types that are other than their names say. Default: none.
+    pub types: Vec<TypeRule>,
+    /// Fields of answers; of `Cache-Control` only those of files. Default: none.
+    pub fields: Vec<FieldRule>,
+    /// Those of a [`_headers`](super::HEADERS_FILE) file, which come before them. Default: none.
+    pub file_fields: Vec<FieldRule>,
+    /// Fields that keep a page from being framed, and what it links to from learning too much: `Content-Security-Policy`,
+    /// `X-Frame-Options`, `Referrer-Policy`, `Permissions-Policy`. Default: false.
+    pub security_headers: bool,
+    /// Fields that isolate a page, so that it may use shared memory: `Cross-Origin-Opener-Policy` and
+    /// `Cross-Origin-Embedder-Policy`. Default: false.
+    pub isolate: bool,
+    /// Files with the digest of their content in their name are to be cached for a year. Default: false.
+    pub immutable_hashed: bool,
     /// Which symbolic links are followed. Default: [`Symlinks::Beneath`].
     pub symlinks: Symlinks,
     /// Files that are never served, wherever they lie and whatever they are called in the root: the configuration file.
@@ -47,13 +82,62 @@ pub struct Options {
 /// Memory for names that were asked for and aren't there, in bytes.
 pub(super) const ABSENT_BYTES_MAX: u64 = 256 << 10;
 
+const COEP: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
+const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+
+const SECURITY_FIELDS: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'self'; base-uri 'self'; object-src 'none'"),
+    (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
+    (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
+    (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
+
+const ISOLATING_FIELDS: [(HeaderName, &str); 2] = [(COOP, "same-origin"), (COEP, "require-corp")];
+
 impl Options {
+    /// What is served: the root, or the one file of it.
+    #[must_use]
+    pub fn shown(&self) -> PathBuf {
+        self.single.as_ref().map_or_else(|| self.root.clone(), |name| self.root.join(name))
+    }
+
+    /// The rules about fields, the weakest first.
+    pub(super) fn field_rules(&self) -> Vec<FieldRule> {
+        let preset = |fields: &[(HeaderName, &'static str)]| {
+            let fields = fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            FieldRule::everywhere(fields.collect())
+        };
+        let mut rules = Vec::new();
+        if self.security_headers {
+            rules.push(preset(&SECURITY_FIELDS));
+        }
+        if self.isolate {
+            rules.push(preset(&ISOLATING_FIELDS));
+        }
+        rules.extend(self.file_fields.iter().chain(&self.fields).cloned());
+        rules
+    }
+
     /// The defaults, for this root.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            prefix: String::new(),
             index: vec!["index.html".to_owned()],
+            single: None,
+            clean_urls: true,
+            trailing_slash: TrailingSlash::Auto,
+            spa: None,
+            error_pages: Vec::new(),
+            hide: Vec::new(),
+            types: Vec::new(),
+            fields: Vec::new(),
+            file_fields: Vec::new(),
+            security_headers: false,
+            isolate: false,
+            immutable_hashed: false,
             symlinks: Symlinks::Beneath,
             withheld: Vec::new(),
             etag: EtagSource::Auto,
@@ -70,6 +154,24 @@ impl Options {
             cache_revalidate_ms: 0,
         }
     }
+}
+
+/// Where slashes at the end of a path belong; who asks otherwise is redirected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrailingSlash {
+    /// Behind directories, and not behind pages.
+    #[default]
+    Auto,
+    /// Behind pages with [clean](Options::clean_urls) URLs too: `/about/` is answered by `about.html`.
+    Always,
+    /// Nowhere but at the root: `/blog` is answered by `blog/index.html`, whose relative links then start from `/`.
+    Never,
+}
+
+impl TrailingSlash {
+    /// Each by its name in a configuration.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
 }
 
 /// Which symbolic links are followed on the way from the root to a file; the root itself may always be one.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rustix::fs::Stat;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::NO_CACHE;
 use super::multipart;
 use super::options::{Coding, EtagSource, Options};
 use super::stamp::Stamp;
@@ -25,8 +26,14 @@ const TORN_READS_MAX: usize = 3;
 /// What is read of a file at once to make its digest.
 const DIGEST_BUFFER_BYTES: usize = 64 << 10;
 
-/// Of what is served: look again before it is used again.
-const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// What is said of a file, whatever its state.
+#[derive(Clone, Debug)]
+pub(super) struct Presentation {
+    pub(super) content_type: HeaderValue,
+    pub(super) cache_control: HeaderValue,
+    /// What else the site wants said.
+    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
+}
 
 /// What chooses between a file and its variants.
 pub(super) const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding");
@@ -34,7 +41,7 @@ pub(super) const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding")
 /// What is told of a representation beside its content.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
-    pub(super) content_type: HeaderValue,
+    pub(super) presentation: Presentation,
     /// None of a file as it is.
     pub(super) coding: Option<Coding>,
     /// There are others, and Accept-Encoding chooses.
@@ -95,7 +102,7 @@ impl Representation {
         let head = |status, first: &[(HeaderName, HeaderValue)], length| {
             PreparedHead::new(status, &[first, coding.as_slice(), &shared].concat(), length)
         };
-        let content_type = [(header::CONTENT_TYPE, form.content_type.clone())];
+        let content_type = [(header::CONTENT_TYPE, form.presentation.content_type.clone())];
         let ranges = [content_type[0].clone(), (header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
         Self {
             ok: head(StatusCode::OK, &ranges, Some(length)),
@@ -105,7 +112,7 @@ impl Representation {
             not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &fields_of_304(shared.clone()), None),
             validators,
             length,
-            content_type: form.content_type,
+            content_type: form.presentation.content_type,
             content,
             stamp,
             digest,
@@ -181,7 +188,8 @@ impl Representation {
 
 /// What 200 and 206 share.
 fn shared_fields(validators: &Validators, form: &Form) -> Vec<(HeaderName, HeaderValue)> {
-    let mut fields = vec![(header::CACHE_CONTROL, NO_CACHE)];
+    let mut fields = vec![(header::CACHE_CONTROL, form.presentation.cache_control.clone())];
+    fields.extend(form.presentation.fields.iter().cloned());
     let etag = validators.etag.as_ref().and_then(|etag| HeaderValue::from_bytes(etag).ok());
     fields.extend(etag.map(|etag| (header::ETAG, etag)));
     let seconds = validators.last_modified.and_then(|seconds| u64::try_from(seconds).ok());
@@ -293,7 +301,8 @@ mod tests {
     use super::*;
 
     fn form() -> Form {
-        Form { content_type: HeaderValue::from_static("text/plain"), coding: None, varies: false }
+        let presentation = Presentation { content_type: NO_CACHE, cache_control: NO_CACHE, fields: Vec::new() };
+        Form { presentation, coding: None, varies: false }
     }
 
     /// Memory for what a file grew to while it was read would be the end of the server.

@@ -47,7 +47,7 @@ pub(super) struct Root {
 #[derive(Debug)]
 pub(super) enum Found {
     File(File, Stat),
-    Directory,
+    Directory(Stat),
 }
 
 /// Why there is nothing to serve. To a client the first two are the same.
@@ -83,7 +83,7 @@ impl Root {
         let opened = opened.map_err(miss)?;
         let stat = rustix::fs::fstat(&opened).map_err(miss)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Ok(Found::Directory),
+            FileType::Directory => Ok(Found::Directory(stat)),
             FileType::RegularFile if self.is_withheld(&stat) => Err(Miss::Refused("it is the configuration in use")),
             FileType::RegularFile => Ok(Found::File(opened.into(), stat)),
             _ => Err(miss(Errno::NXIO)),

@@ -1,5 +1,6 @@
 //! From a request target to a path beneath the root: decoded once, without dot segments. Pure.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -28,6 +29,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The one name with a dot in front that is no secret (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
+
+/// Pages with a clean URL have it.
+const PAGE_EXTENSION: &str = ".html";
 
 /// A path that lies beneath the root by its form: no empty, dot or hidden segments. Links are another matter: the
 /// root looks at those when it opens the path.
@@ -83,6 +87,31 @@ impl SafePath {
         Self { bytes, is_directory: false }
     }
 
+    /// The root itself.
+    pub(super) fn root() -> Self {
+        Self { bytes: Vec::new(), is_directory: true }
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The path, relative to the root, decoded.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The last segment.
+    pub(super) fn name(&self) -> &[u8] {
+        self.bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+    }
+
+    /// The page that has this path for a clean URL; none where it is the root, or a page by its own name.
+    pub(super) fn page(&self) -> Option<Self> {
+        let is_page = self.is_root() || self.bytes.ends_with(PAGE_EXTENSION.as_bytes());
+        (!is_page).then(|| self.with_suffix(PAGE_EXTENSION))
+    }
+
     /// The path of the file beside it whose name goes on so.
     pub(super) fn with_suffix(&self, suffix: &str) -> Self {
         Self { bytes: [&self.bytes, suffix.as_bytes()].concat(), is_directory: false }
@@ -111,6 +140,35 @@ impl SafePath {
     pub(super) fn as_directory(&self) -> Self {
         Self { bytes: self.bytes.clone(), is_directory: true }
     }
+
+    /// The target of this path without its slash.
+    pub(super) fn as_file(&self) -> Self {
+        Self { bytes: self.bytes.clone(), is_directory: false }
+    }
+}
+
+/// The one spelling of a target's path, if it lies beneath the root by its form. Most come in that spelling, and are
+/// given back as they are.
+pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if is_canonical(path) {
+        return Some(Cow::Borrowed(path));
+    }
+    let safe = SafePath::parse(path).ok()?;
+    Some(Cow::Owned(safe.canonical().into_bytes()))
+}
+
+/// Whether a path is its own canonical spelling for sure: nothing encoded or to be encoded, and no segment that is empty
+/// or begins with a dot.
+fn is_canonical(path: &[u8]) -> bool {
+    let stands_for_itself = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
+    let mut previous = 0;
+    for &byte in path {
+        if !stands_for_itself(byte) || previous == b'/' && matches!(byte, b'/' | b'.') {
+            return false;
+        }
+        previous = byte;
+    }
+    path.first() == Some(&b'/')
 }
 
 /// Decodes a segment, once. Bytes that are not UTF-8 are a name like any other.
@@ -194,6 +252,13 @@ mod tests {
                     prop_assert!(segment.first() != Some(&b'.') && !segment.contains(&b'\\') && !segment.contains(&0));
                 }
             }
+        }
+
+        /// A spelling that is taken as it came is the one that would have been made.
+        #[test]
+        fn a_path_has_one_canonical_spelling(target in "/[ab.%/\\\\|!~:@ \u{fc}]{0,12}") {
+            let made = SafePath::parse(target.as_bytes()).ok().map(|path| path.canonical().into_bytes());
+            prop_assert_eq!(canonical_path(target.as_bytes()).map(Cow::into_owned), made);
         }
 
         /// The canonical spelling means the same path, and is its own canonical spelling.

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderValue, StatusCode, header};
-use xxhash_rust::xxh3::xxh3_128;
+use ::http::{StatusCode, header};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::Files;
 use super::cache::{Cache, Entry};
@@ -23,7 +23,7 @@ use super::compress;
 use super::encoding::{Accepted, is_compressible};
 use super::made::Made;
 use super::options::{Coding, Options};
-use super::representation::{Form, Representation, VARY};
+use super::representation::{Form, Presentation, Representation, VARY};
 use super::siblings::{Record, suffix};
 use super::stamp::Stamp;
 use super::target::SafePath;
@@ -34,8 +34,9 @@ use crate::http::{Request, Response, cores};
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) path: SafePath,
-    pub(super) content_type: HeaderValue,
-    /// Stands for the path in keys, of which there is one for each request.
+    /// What is said of it, and of each of its variants.
+    presentation: Presentation,
+    /// Stands for both in keys, of which there is one for each request.
     pub(super) id: u128,
     /// It is a variant itself, by its name: served as it is, and never compressed again.
     is_encoded: bool,
@@ -48,7 +49,7 @@ pub(super) struct Origin {
 impl Origin {
     /// What is told of its variant in this coding: the one place where that is decided.
     pub(super) fn form(&self, coding: Coding) -> Form {
-        Form { content_type: self.content_type.clone(), coding: Some(coding), varies: true }
+        Form { presentation: self.presentation.clone(), coding: Some(coding), varies: true }
     }
 }
 
@@ -153,7 +154,7 @@ impl Variant {
 
 impl Files {
     /// What a file that is made ready now may have variants of; none where none are served.
-    pub(super) fn origin(&self, path: &SafePath, content_type: &HeaderValue, bytes: u64) -> Option<Box<Origin>> {
+    pub(super) fn origin(&self, path: &SafePath, presentation: &Presentation, bytes: u64) -> Option<Box<Origin>> {
         let (options, variants) = (&self.options, &self.variants);
         if variants.codings.is_empty() && !options.precompressed {
             return None;
@@ -163,13 +164,13 @@ impl Files {
             name.len().checked_sub(suffix.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(suffix.as_bytes()))
         });
         let is_worth_it = (options.compress_bytes_min..=options.compress_bytes_max).contains(&bytes)
-            && is_compressible(content_type.as_bytes())
+            && is_compressible(presentation.content_type.as_bytes())
             // What can't be kept would be compressed again and again.
             && variants.kept.fits(options.compress_bytes_min);
         Some(Box::new(Origin {
-            id: xxh3_128(name),
+            id: id(name, presentation),
             path: path.clone(),
-            content_type: content_type.clone(),
+            presentation: presentation.clone(),
             is_encoded,
             is_compressible: !variants.codings.is_empty() && !is_encoded && is_worth_it,
             has_siblings: AtomicBool::new(false),
@@ -186,14 +187,11 @@ impl Files {
     }
 
     /// The answer of a file, or of that variant of it which the request accepts best.
-    pub(super) fn select_variant(&self, original: &Representation, request: &Request<'_>) -> Response {
-        let ranges_max = self.options.ranges_max;
+    pub(super) fn select_variant(&self, original: &Representation, request: &Request<'_>, path: &[u8]) -> Response {
         match self.choose(original, request) {
-            Choice::Original => add_vary(super::select(original, request, ranges_max), original),
-            Choice::Variant(entry) => {
-                super::select(entry.value.representation().unwrap_or(original), request, ranges_max)
-            }
-            Choice::Nothing(status) => Response::error_page(status).field(header::VARY, VARY),
+            Choice::Original => add_vary(self.select(original, request, path), original),
+            Choice::Variant(entry) => self.select(entry.value.representation().unwrap_or(original), request, path),
+            Choice::Nothing(status) => self.error(status, path, request.begun).field(header::VARY, VARY),
         }
     }
 
@@ -248,6 +246,19 @@ impl Files {
     fn can_be_made(&self, original: &Representation) -> bool {
         !self.variants.codings.is_empty() && original.length <= self.options.compress_bytes_max
     }
+}
+
+/// The same file may be told of in two ways: in its place, and where it stands in for something else.
+fn id(path: &[u8], presentation: &Presentation) -> u128 {
+    let mut hasher = Xxh3::new();
+    let Presentation { content_type, cache_control, fields } = presentation;
+    let values = fields.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+    for part in [path, content_type.as_bytes(), cache_control.as_bytes()].into_iter().chain(values) {
+        hasher.update(part);
+        // Neither a path nor a field has it.
+        hasher.update(&[0]);
+    }
+    hasher.digest128()
 }
 
 /// What a name ends with that says: compressed already, by a coding that is served.

@@ -25,6 +25,7 @@ pub(crate) use date::since_1970;
 pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
+pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
 pub use write::PreparedHead;

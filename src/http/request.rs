@@ -369,7 +369,7 @@ fn wants_to_stay(fields: Fields<'_>, version: Version) -> bool {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -18,7 +18,7 @@ pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
             addresses.push(address);
         }
     }
-    let root = one_line(&config.files.root.display().to_string());
+    let root = one_line(&config.files.shown().display().to_string());
     let mut urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     let others = listeners.iter().filter_map(|listener| listener.local_address().ok());
     urls.extend(others.filter(|address| address.as_inet().is_none()).map(|address| address.to_string()));

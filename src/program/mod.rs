@@ -19,8 +19,9 @@ use log::{info, warn};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use salver::cli::Args;
 use salver::config::{self, Config};
-use salver::files::{Files, Symlinks};
+use salver::files::Symlinks;
 use salver::http::Service;
+use salver::site::{self, SiteOptions, Sites};
 use salver::socketserver::{Server, descriptors_reserved};
 
 /// Why the program ends before it was asked to, in one line that doesn't start with its name.
@@ -71,9 +72,7 @@ fn serve(config: Config) -> Result<(), Failure> {
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     risks(&config).for_each(|risk| warn!("{risk}"));
     let text = banner::text(&config, &listeners);
-    let mut files = config.files;
-    files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
-    let service = Service::new(Files::new(files), config.limits);
+    let service = Service::new(sites(&config), config.limits);
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;
@@ -87,9 +86,22 @@ fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+fn sites(config: &Config) -> Sites {
+    let mut files = config.files.clone();
+    files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
+    let mut options = site::Options::new(SiteOptions::new(files, config.rules.clone()));
+    options.allow_host = config.allow_host.clone();
+    options.hosts = config.hosts.iter().map(|host| (host.names.clone(), host.site.clone())).collect();
+    for (names, site) in &options.hosts {
+        info!("{names}: {}", logging::one_line(&site.files.root.display().to_string()));
+    }
+    Sites::new(options)
+}
+
 /// What is at the user's own risk.
 fn risks(config: &Config) -> impl Iterator<Item = &'static str> {
-    let follows = config.files.symlinks == Symlinks::Follow;
+    let mut all_files = config.hosts.iter().map(|host| &host.site.files).chain([&config.files]);
+    let follows = all_files.any(|files| files.symlinks == Symlinks::Follow);
     let risks = [
         (geteuid().is_root(), "running as root: use an account that may read the site and no more; see SECURITY.md"),
         (follows, "symlinks = \"follow\": links are followed wherever they lead, out of the root too"),

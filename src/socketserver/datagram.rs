@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, getsockname, recvfrom, se
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::address::{Address, UnixName};
+use super::bind::ListenError;
 use super::crew::{Crew, slow};
 use super::listener::{SocketFile, remove_stale, set_buffers};
 use super::options::{Options, SocketOptions};
@@ -132,7 +133,7 @@ pub struct DatagramServer<H, K> {
 
 #[derive(Debug)]
 struct Shared<H> {
-    socket: Socket,
+    socket: Arc<Socket>,
     handler: H,
     datagram_bytes_max: usize,
     stop: Arc<Stop>,
@@ -140,15 +141,38 @@ struct Shared<H> {
     epoch: Instant,
     /// Milliseconds since then.
     service_due: AtomicU64,
-    lost: AtomicU64,
+    losses: Losses,
+    /// How many of them the log has.
+    losses_told: AtomicU64,
     gone: (Mutex<()>, Condvar),
+}
+
+/// Tells from any thread how many datagrams a [`DatagramServer`] has lost, while it serves and after.
+#[derive(Clone, Debug)]
+pub struct Losses {
+    /// It closes with the server.
+    socket: Weak<Socket>,
+    counted: Arc<Mutex<u64>>,
+}
+
+impl Losses {
+    /// Datagrams that the system has thrown away so far, as they came faster than they were handled; on Linux.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let mut counted = lock(&self.counted);
+        if let Some(socket) = self.socket.upgrade() {
+            // The system's count has 32 bits. It is read under the lock: an older one would seem to have gone round.
+            *counted += u64::from(dropped(socket.as_fd()).wrapping_sub(*counted as u32));
+        }
+        *counted
+    }
 }
 
 impl<H: DatagramHandler> DatagramServer<H, Udp> {
     /// Receives at a UDP address: the first one that can be taken, where a name has several. Port 0 is any free one.
     ///
     /// # Errors
-    /// When the address means nothing, or the system refuses it.
+    /// When the address means nothing; a [`ListenError`](super::ListenError) when the system refuses it.
     pub fn bind(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
         let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
         for address in address.to_socket_addrs()? {
@@ -163,7 +187,7 @@ impl<H: DatagramHandler> DatagramServer<H, Udp> {
     /// Receives at a UDP address, with options: of `options` those count that are about workers.
     ///
     /// # Errors
-    /// What the system says of the address.
+    /// A [`ListenError`](super::ListenError) with what the system says of the address.
     pub fn with(address: SocketAddr, sockets: &SocketOptions, handler: H, options: Options) -> io::Result<Self> {
         Self::new(udp(address, sockets)?, None, handler, options)
     }
@@ -183,22 +207,32 @@ impl<H: DatagramHandler> DatagramServer<H, UnixDatagram> {
     /// # Errors
     /// As [`Listener::unix`](super::Listener::unix).
     pub fn with(name: &UnixName, sockets: &SocketOptions, handler: H, options: Options) -> io::Result<Self> {
-        let address = name.to_system()?;
-        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
-        set_buffers(&socket, sockets)?;
-        socket.set_nonblocking(true)?;
-        let UnixName::Path(path) = name else {
-            socket.bind(&address)?;
-            return Self::new(socket, None, handler, options);
-        };
-        remove_stale(path, Type::DGRAM)?;
-        socket.bind(&address)?;
-        let file = SocketFile::new(path, sockets.unix_mode)?;
-        Self::new(socket, Some(file), handler, options)
+        let address = Address::Unix(name.clone());
+        let (socket, file) = unix_datagrams(name, sockets).map_err(ListenError::at(&address))?;
+        Self::new(socket, file, handler, options)
     }
 }
 
+fn unix_datagrams(name: &UnixName, options: &SocketOptions) -> io::Result<(Socket, Option<SocketFile>)> {
+    let address = name.to_system()?;
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    set_buffers(&socket, options)?;
+    socket.set_nonblocking(true)?;
+    let UnixName::Path(path) = name else {
+        socket.bind(&address)?;
+        return Ok((socket, None));
+    };
+    remove_stale(path, Type::DGRAM)?;
+    socket.bind(&address)?;
+    let file = SocketFile::new(path, options.unix_mode)?;
+    Ok((socket, Some(file)))
+}
+
 fn udp(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    udp_at(address, options).map_err(ListenError::at(&address))
+}
+
+fn udp_at(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(options.v6_only)?;
@@ -215,6 +249,8 @@ fn udp(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
 
 impl<H: DatagramHandler, K> DatagramServer<H, K> {
     fn new(socket: Socket, file: Option<SocketFile>, handler: H, options: Options) -> io::Result<Self> {
+        let socket = Arc::new(socket);
+        let losses = Losses { socket: Arc::downgrade(&socket), counted: Arc::default() };
         let shared = Arc::new(Shared {
             socket,
             handler,
@@ -223,7 +259,8 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             spare_idle_timeout: options.spare_idle_timeout,
             epoch: Instant::now(),
             service_due: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            losses,
+            losses_told: AtomicU64::new(0),
             gone: (Mutex::new(()), Condvar::new()),
         });
         Ok(Self { shared, file, options, kind: PhantomData })
@@ -257,7 +294,13 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
     /// in which there are more has a line in the log.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.shared.count_lost()
+        self.shared.losses.count()
+    }
+
+    /// A handle that tells the same while the server serves.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.shared.losses.clone()
     }
 
     /// Waits for one datagram, handles it, and returns. False when the server was told to stop before.
@@ -299,6 +342,8 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         let (mutex, condvar) = &shared.gone;
         let left = condvar.wait_timeout_while(lock(mutex), FAREWELL, |()| crew.workers() > 0);
         drop(left.map_err(PoisonError::into_inner));
+        // The last count: the socket goes now.
+        shared.tell_losses();
         started
     }
 }
@@ -327,6 +372,9 @@ impl<H: DatagramHandler> Shared<H> {
             }
             if handled > 0 {
                 idle_since = Instant::now();
+                // As in `pool.rs`, where cores are scarce the clients have their turn first: more has come then, and
+                // neither this worker nor another, whom the next datagram would wake, has to wait for it.
+                thread::yield_now();
             } else if is_stopping {
                 crew.leave();
                 break;
@@ -386,22 +434,17 @@ impl<H: DatagramHandler> Shared<H> {
         if now < due || self.service_due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        let before = self.lost.load(Ordering::Relaxed);
-        let lost = self.count_lost();
-        if lost > before {
-            log::warn!("{} datagrams were lost: they came faster than they are handled", lost - before);
-        }
+        self.tell_losses();
         if unless_panicked(|| self.handler.service_actions()).is_none() {
             log::error!("a handler panicked in service_actions");
         }
     }
 
-    fn count_lost(&self) -> u64 {
-        let now = dropped(self.socket.as_fd());
-        // The system's count has 32 bits.
-        let step = |before: u64| Some(before + u64::from(now.wrapping_sub(before as u32)));
-        match self.lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
-            Ok(before) | Err(before) => before + u64::from(now.wrapping_sub(before as u32)),
+    fn tell_losses(&self) {
+        let lost = self.losses.count();
+        let told = self.losses_told.fetch_max(lost, Ordering::Relaxed);
+        if lost > told {
+            log::warn!("{} datagrams were lost: they came faster than they are handled", lost - told);
         }
     }
 }

@@ -21,7 +21,8 @@
 //! - **[`blocking`]**, a function a connection that reads and writes as if it were alone: the simplest, and right for some
 //!   hundred clients at once, as one that waits costs a thread ([`Options::workers_max`] of them at most).
 //! - A **[`Handler`]** that doesn't wait, with a session a connection: for thousands of clients, as one that waits is parked
-//!   and costs a socket and some hundred bytes. Others can call it ([`Waker`]), and everything has a deadline.
+//!   and costs a socket and some hundred bytes. Others can call it ([`Waker`]) or send through it ([`Outbox`]), and
+//!   everything has a deadline.
 //!
 //! Both may mix: a `Handler` may use the waiting calls of [`Stream`] now and then, and declare work that takes long as
 //! [`slow`].
@@ -64,7 +65,7 @@
 //!
 //! Reading order: `handler` (what a protocol says), `address`, `bind`, `stream`, `listener` and `inherited`, `acceptor` (and
 //! `clients`), `pool` (workers and their queue), `crew` (spare workers), `parking` and `poller` (who waits, who is ready),
-//! `server`, `one`; `datagram`, `framing` and `throttle` stand by themselves.
+//! `server`, `one`; `datagram`, `framing`, `outbox` and `throttle` stand by themselves.
 
 mod acceptor;
 mod address;
@@ -80,6 +81,7 @@ mod inherited;
 mod listener;
 mod one;
 mod options;
+mod outbox;
 mod parking;
 mod poller;
 mod pool;
@@ -96,7 +98,8 @@ pub use bind::{ListenError, ToListeners};
 pub use blocking::blocking;
 pub use crew::{pause, slow};
 pub use datagram::{
-    DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Sender, Udp, UdpServer, UnixDatagram, UnixDatagramServer,
+    DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Losses, Sender, Udp, UdpServer, UnixDatagram,
+    UnixDatagramServer,
 };
 pub use handler::{Conn, End, Handler, Interest, Next, Wake, Waker};
 pub use listener::Listener;
@@ -104,6 +107,7 @@ pub(crate) use options::cores;
 pub use options::{
     CONNECTIONS_CEILING, DESCRIPTORS_RESERVED, Options, SocketOptions, connections_allowed, descriptors_reserved,
 };
+pub use outbox::Outbox;
 pub use server::Server;
 pub use stop::Stopper;
 pub use stream::{Reader, Stream, Writer};

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use salver::cli::Args;
-use salver::config::{Config, Error, describe, load};
+use salver::config::{Config, Error, Host, describe, load};
 use tempfile::TempDir;
 
 /// Where the file lies, and where it is written again.
@@ -71,7 +71,12 @@ fn check_mistake(error: &Error, text: &[u8], variables: &[(OsString, OsString)])
 
 /// All that was configured, but for where it was written.
 fn values(config: Config) -> impl PartialEq + std::fmt::Debug {
-    let Config { bind, port, quiet, server, sockets, limits, mut files, .. } = config;
+    let Config { bind, port, quiet, server, sockets, limits, mut files, rules, hosts, allow_host, .. } = config;
     files.withheld.clear();
-    (bind, port, quiet, server, sockets, limits, files)
+    let host = |mut host: Host| {
+        host.site.files.withheld.clear();
+        (host.names, host.site)
+    };
+    let hosts: Vec<_> = hosts.into_iter().map(host).collect();
+    (bind, port, quiet, server, sockets, limits, files, rules, hosts, allow_host)
 }

@@ -112,7 +112,7 @@ fn what_cannot_be_is_a_usage_error() {
     check(&["--bind", "999.1.1.1"], 2, &["salver: --bind 999.1.1.1: expected an IP address or a host name"]);
     check(&["--index", "a/b"], 2, &["salver: --index a/b: "]);
     check(&["nowhere"], 2, &["salver: ROOT nowhere: there is no directory", "create it or name another"]);
-    check(&["index.html"], 2, &["index.html"]);
+    check(&["index.html/x"], 2, &["index.html/x is not a directory"]);
     check(&["--config", "nowhere.toml"], 2, &["nowhere.toml"]);
     check(&["--prot", "1"], 2, &["unexpected argument '--prot'", "'--port'"]);
     check(&["one", "two"], 2, &["unexpected argument 'two'"]);

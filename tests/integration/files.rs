@@ -124,7 +124,7 @@ fn what_is_not_there_gets_a_small_page_that_leaks_nothing() {
 
 #[test]
 fn a_site_may_have_its_own_404_page() {
-    let site = Site::with(&[("404.html", "<p>ours"), ("sub/404.html", "<p>not this one"), ("a.txt", "a")]);
+    let site = Site::with(&[("404.html", "<p>ours"), ("sub/a.txt", "a"), ("a.txt", "a")]);
     let server = Salver::serve(&site);
     let reply = server.get("/missing", "");
     assert_eq!((reply.status, &*reply.text()), (404, "<p>ours"));

@@ -7,7 +7,7 @@ pub mod process;
 pub mod visitors;
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write, stderr};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -74,15 +74,15 @@ impl Site {
 }
 
 /// A child and what it says, as it comes.
-struct Running {
+pub struct Running {
     child: Child,
-    stdout: Arc<Said>,
-    stderr: Arc<Said>,
+    pub stdout: Arc<Said>,
+    pub stderr: Arc<Said>,
 }
 
 /// What came out of a stream so far, and whether that is all.
 #[derive(Default)]
-struct Said {
+pub struct Said {
     text: Mutex<(String, bool)>,
     grown: Condvar,
 }
@@ -103,13 +103,13 @@ impl Said {
         said
     }
 
-    fn now(&self) -> String {
+    pub fn now(&self) -> String {
         self.text.lock().unwrap().0.clone()
     }
 
     /// Waits until this holds, or the stream ends; gives all of it.
     #[track_caller]
-    fn wait(&self, holds: impl Fn(&str) -> bool) -> String {
+    pub fn wait(&self, holds: impl Fn(&str) -> bool) -> String {
         let text = self.text.lock().unwrap();
         let not_yet = |(text, ended): &mut (String, bool)| !*ended && !holds(text);
         let (text, waited) = self.grown.wait_timeout_while(text, PATIENCE, not_yet).unwrap();
@@ -119,7 +119,7 @@ impl Said {
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         Self::start_with(command, Stdio::null())
     }
 
@@ -131,10 +131,19 @@ impl Running {
 
     /// Waits for the end: a process that ends closes its streams.
     #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         self.stdout.wait(|_| false);
         self.stderr.wait(|_| false);
         self.child.wait().unwrap()
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 }
 
@@ -159,6 +168,20 @@ pub fn end_of(command: &mut Command) -> Ended {
     let mut running = Running::start(command);
     let status = running.wait().code();
     Ended { status, stdout: running.stdout.now(), stderr: running.stderr.now() }
+}
+
+/// Whether a client is there to be tried. Where it isn't, that is said, for the test to go on without it; unless
+/// `SALVER_CLIENTS_TEST=required`.
+#[track_caller]
+pub fn is_installed(program: &str) -> bool {
+    // What a program thinks of this is its own affair, as long as it starts.
+    if Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok() {
+        return true;
+    }
+    assert!(std::env::var("SALVER_CLIENTS_TEST").as_deref() != Ok("required"), "{program} was not found on the PATH");
+    // Not by eprintln!, which `cargo test` withholds from a test that passes.
+    let _ = writeln!(stderr(), "SKIPPED a test of clients: {program} was not found on the PATH");
+    false
 }
 
 /// What curl prints, with these arguments before the URL.
@@ -246,7 +269,7 @@ impl Salver {
 
     /// The number of its process.
     pub fn id(&self) -> u32 {
-        self.running.child.id()
+        self.running.id()
     }
 
     pub fn process(&self) -> process::Process {
@@ -254,7 +277,7 @@ impl Salver {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.running.child), signal).unwrap();
+        self.running.signal(signal);
     }
 
     /// Waits until the log holds this text, and gives all of it.

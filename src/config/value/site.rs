@@ -1,0 +1,64 @@
+//! The fields of the site layer: hosts, mounts, redirects, origins. That layer reads the texts; here is how lists of them
+//! are written.
+
+use super::{Field, list_toml};
+use crate::config::setting::Setting;
+use crate::site::{Mount, Names, Origins, Redirects};
+
+impl Field for Names {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let names =
+            setting.value.list().ok_or("expected a list of host names, such as [\"localhost\", \"127.0.0.1\"]")?;
+        *self = names.into_iter().map(Self::parse).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(&self.iter().collect::<Vec<_>>())
+    }
+}
+
+impl Field for Origins {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let origins = setting.value.list();
+        *self =
+            Self::parse(origins.ok_or("expected a list of origins, such as [\"https://example.org\"], or [\"*\"]")?)?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(&self.list())
+    }
+}
+
+impl Field for Vec<Mount> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let texts = setting.value.list().ok_or("expected a list of mounts, such as [\"/docs=../docs\"]")?;
+        let mut mounts: Self = Vec::new();
+        for text in texts {
+            let mount = Mount::parse(text, setting.base)?;
+            if mounts.iter().any(|other| other.path() == mount.path()) {
+                return Err(format!("expected one directory for {}", mount.path()));
+            }
+            mounts.push(mount);
+        }
+        *self = mounts;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(self)
+    }
+}
+
+impl Field for Redirects {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let lines = setting.value.rules().ok_or("expected a list of lines, such as [\"/old/* /new/:splat 301\"]")?;
+        *self = Self::parse(lines).map_err(|mistake| mistake.what)?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(&self.lines().collect::<Vec<_>>())
+    }
+}

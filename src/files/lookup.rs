@@ -1,0 +1,184 @@
+//! Which file a target means: itself, the index of a directory, or a page with a clean URL; or another target.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use rustix::fs::Stat;
+
+use super::cache::Entry;
+use super::errors::Nothing;
+use super::options::TrailingSlash;
+use super::representation::Representation;
+use super::root::Found;
+use super::stamp::{Evidence, Stamp, Witness};
+use super::target::SafePath;
+use super::{FALLBACK, Files, is_navigation};
+use crate::http::Request;
+
+/// What a target turns out to be.
+pub(super) enum Resource {
+    File(Arc<Entry<Representation>>),
+    /// It has another spelling; the canonical target.
+    Moved(String),
+}
+
+/// What was found of a directory or a page: a file, and where it lies.
+type Opened = (SafePath, std::fs::File, Stat);
+
+impl Files {
+    /// Finds what a path means: from the cache by the path as it came, then by its canonical spelling, then from disk.
+    pub(super) fn find(&self, path: &[u8], begun: Option<Instant>) -> Result<Resource, Nothing> {
+        if let Some(kept) = self.recall(path, begun) {
+            return kept;
+        }
+        let safe = SafePath::parse(path).map_err(|reason| self.refuse_target(path, reason))?;
+        let canonical = safe.canonical();
+        if canonical.as_bytes() != path
+            && let Some(kept) = self.recall(canonical.as_bytes(), begun)
+        {
+            return kept;
+        }
+        match &self.options.single {
+            Some(name) if !safe.is_root() && safe.as_bytes() != name.as_bytes() => Err(Nothing::Absent),
+            _ if safe.is_directory => self.find_directory(&safe, &canonical),
+            _ => self.find_file(&safe, &canonical),
+        }
+    }
+
+    /// What was found before, if that still holds.
+    fn recall(&self, target: &[u8], begun: Option<Instant>) -> Option<Result<Resource, Nothing>> {
+        match self.cache.find(target, begun) {
+            Some(entry) => Some(Ok(Resource::File(entry))),
+            None => self.absent.find(target, begun).map(|_| Err(Nothing::Absent)),
+        }
+    }
+
+    /// Keeps that there is nothing, as long as these names mean nothing.
+    fn forgo(&self, canonical: &str, evidence: Evidence) -> Nothing {
+        if evidence.is_complete {
+            self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
+        }
+        Nothing::Absent
+    }
+
+    /// A target without a slash: a file; a page by its clean URL; a directory, which mostly has its slash elsewhere.
+    fn find_file(&self, path: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
+        let mut evidence = Evidence::begin();
+        let directory = match self.open(path) {
+            Ok(Found::File(file, stat)) => {
+                return self.keep(canonical, path, file, &stat, evidence).map(Resource::File);
+            }
+            Ok(Found::Directory(stat)) => Some(stat),
+            Err(Nothing::Absent) => None,
+            Err(nothing) => return Err(nothing),
+        };
+        if let Some(stat) = directory {
+            // What a file is sought beside shows in the directory's own times.
+            let stamp = Stamp::of(&stat);
+            evidence.is_complete &= stamp.is_settled(SystemTime::now());
+            evidence.witnesses.extend(Witness::new(self.root.locate(path), Some(stamp)));
+            if let Some((index, file, stat)) = self.open_index(path, &mut evidence)? {
+                return match self.options.trailing_slash {
+                    TrailingSlash::Never => self.keep(canonical, &index, file, &stat, evidence).map(Resource::File),
+                    _ => Ok(Resource::Moved(path.as_directory().canonical())),
+                };
+            }
+        } else {
+            evidence.witnesses.extend(Witness::new(self.root.locate(path), None));
+        }
+        match self.open_page(path, &mut evidence)? {
+            Some(_) if self.options.trailing_slash == TrailingSlash::Always => {
+                Ok(Resource::Moved(path.as_directory().canonical()))
+            }
+            Some((page, file, stat)) => self.keep(canonical, &page, file, &stat, evidence).map(Resource::File),
+            None if directory.is_some() && self.options.trailing_slash != TrailingSlash::Never => {
+                Ok(Resource::Moved(path.as_directory().canonical()))
+            }
+            None => Err(self.forgo(canonical, evidence)),
+        }
+    }
+
+    /// A target with a slash: the index of a directory; a page, which mostly has no slash.
+    fn find_directory(&self, path: &SafePath, canonical: &str) -> Result<Resource, Nothing> {
+        let mut evidence = Evidence::begin();
+        let slash = self.options.trailing_slash;
+        if let Some((index, file, stat)) = self.open_index(path, &mut evidence)? {
+            return match slash {
+                TrailingSlash::Never if !path.is_root() => Ok(Resource::Moved(path.as_file().canonical())),
+                _ => self.keep(canonical, &index, file, &stat, evidence).map(Resource::File),
+            };
+        }
+        match self.open_page(path, &mut evidence)? {
+            Some((page, file, stat)) if slash == TrailingSlash::Always => {
+                self.keep(canonical, &page, file, &stat, evidence).map(Resource::File)
+            }
+            Some(_) => Ok(Resource::Moved(path.as_file().canonical())),
+            None => Err(self.forgo(canonical, evidence)),
+        }
+    }
+
+    /// The first index that a directory has. That those before it are missing is part of what has to hold.
+    fn open_index(&self, directory: &SafePath, evidence: &mut Evidence) -> Result<Option<Opened>, Nothing> {
+        for name in self.options.single.as_ref().map_or(&self.options.index[..], std::slice::from_ref) {
+            let path = directory.join(name);
+            if let Some((file, stat)) = self.open_if_there(&path, evidence)? {
+                return Ok(Some((path, file, stat)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The page behind a clean URL.
+    fn open_page(&self, path: &SafePath, evidence: &mut Evidence) -> Result<Option<Opened>, Nothing> {
+        if !self.options.clean_urls || self.options.single.is_some() {
+            return Ok(None);
+        }
+        let Some(path) = path.page() else { return Ok(None) };
+        Ok(self.open_if_there(&path, evidence)?.map(|(file, stat)| (path, file, stat)))
+    }
+
+    /// A file that need not be there. What is refused isn't, and nothing that depends on it is kept.
+    fn open_if_there(
+        &self,
+        path: &SafePath,
+        evidence: &mut Evidence,
+    ) -> Result<Option<(std::fs::File, Stat)>, Nothing> {
+        match self.open(path) {
+            Ok(Found::File(file, stat)) => return Ok(Some((file, stat))),
+            Ok(Found::Directory(_)) | Err(Nothing::Absent) => {
+                evidence.witnesses.extend(Witness::new(self.root.locate(path), None));
+            }
+            Err(Nothing::Refused) => evidence.is_complete = false,
+            Err(nothing) => return Err(nothing),
+        }
+        Ok(None)
+    }
+
+    /// The page of a single-page application, where there is nothing else and somebody navigates there. What is refused is
+    /// nothing too, as a client must not see the difference.
+    pub(super) fn fallback(
+        &self,
+        request: &Request<'_>,
+        path: &[u8],
+        nothing: &Nothing,
+    ) -> Option<Arc<Entry<Representation>>> {
+        let spa = self.options.spa.as_ref()?;
+        if !matches!(nothing, Nothing::Absent | Nothing::Refused) || !is_navigation(request, path) {
+            return None;
+        }
+        self.find_fallback(&SafePath::root().join(spa.trim_start_matches('/')), request.begun)
+    }
+
+    /// A page that stands in for what isn't there; it is kept beside the same page in its own place, as what is said of it
+    /// differs.
+    pub(super) fn find_fallback(&self, page: &SafePath, begun: Option<Instant>) -> Option<Arc<Entry<Representation>>> {
+        let key = format!("{FALLBACK}{}", page.canonical());
+        if let Some(kept) = self.cache.find(key.as_bytes(), begun) {
+            return Some(kept);
+        }
+        match self.open(page) {
+            Ok(Found::File(file, stat)) => self.keep(&key, page, file, &stat, Evidence::begin()).ok(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Patterns of paths, as rules about files have them. Pure.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::str::FromStr;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// A glob over the path beneath the root of a site, as it is decoded.
+///
+/// - `*.css` and other patterns without a slash match the name of a file or directory, wherever it lies.
+/// - `/img/*.png` and others with one match the path from the root; `*` and `?` stand for no slash, `**` for any
+///   directories.
+/// - `/img/` and `/img/*` match all that lies beneath, and `/*` everything.
+/// - `[a-z]` and `{a,b}` are as in a shell; a backslash takes what follows it literally.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    matcher: GlobMatcher,
+    /// It is matched with names.
+    is_name: bool,
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    /// Fails with what is wrong with it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(last) = text.chars().next_back() else { return Err("a pattern can't be empty".to_owned()) };
+        if text.chars().any(char::is_control) {
+            return Err("a pattern has no control characters".to_owned());
+        }
+        let anchored = text.trim_start_matches('/');
+        let glob = match last {
+            '/' => format!("{anchored}**"),
+            '*' if text.ends_with("/*") => format!("{anchored}*"),
+            _ => anchored.to_owned(),
+        };
+        let matcher = GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build();
+        let matcher = matcher.map_err(|error| error.kind().to_string())?.compile_matcher();
+        Ok(Self { text: text.to_owned(), matcher, is_name: !text.contains('/') })
+    }
+}
+
+impl Pattern {
+    /// Whether it matches this path, relative to the root of the site and decoded.
+    #[must_use]
+    pub fn matches(&self, path: &[u8]) -> bool {
+        let matched = if self.is_name { path.rsplit(|&byte| byte == b'/').next().unwrap_or_default() } else { path };
+        self.matcher.is_match(Path::new(OsStr::from_bytes(matched)))
+    }
+
+    /// Whether it matches this path or a directory above it.
+    pub(super) fn covers(&self, path: &[u8]) -> bool {
+        let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
+        ends.into_iter().any(|end| self.matches(&path[..end]))
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names_or_paths() {
+        for (pattern, matched, not_matched) in [
+            ("*.css", &["a.css", "deep/er/a.css", ".css"][..], &["a.css/b", "a.cssx", ""][..]),
+            ("/*.css", &["a.css"], &["deep/a.css"]),
+            ("/img/*.png", &["img/a.png"], &["img/deep/a.png", "a/img/a.png"]),
+            ("/img/**/*.png", &["img/a.png", "img/b/c/a.png"], &["a.png"]),
+            ("/img/*", &["img/a.png", "img/b/c.png"], &["img", "imgs/a"]),
+            ("img/", &["img/a.png", "img/b/c.png"], &["img", "a/img/b"]),
+            ("/*", &["a", "a/b", ""], &[]),
+            ("/", &["a", "a/b", ""], &[]),
+            ("index.html", &["index.html", "a/index.html"], &["index.htm"]),
+            ("/index.html", &["index.html"], &["a/index.html"]),
+            ("*.{js,mjs}", &["a.js", "b/a.mjs"], &["a.json"]),
+            ("[ab]?", &["a1", "x/b2"], &["c1", "a"]),
+            ("a\\*", &["a*"], &["ab"]),
+            ("\u{e9}*", &["\u{e9}t\u{e9}"], &["e"]),
+        ] {
+            let parsed: Pattern = pattern.parse().unwrap();
+            matched.iter().for_each(|path| assert!(parsed.matches(path.as_bytes()), "{pattern} {path}"));
+            not_matched.iter().for_each(|path| assert!(!parsed.matches(path.as_bytes()), "{pattern} {path}"));
+            assert_eq!(parsed.to_string(), pattern);
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_lies_beneath_what_it_matches() {
+        for (pattern, path, covered) in [
+            ("drafts", "drafts", true),
+            ("drafts", "blog/drafts/a/b", true),
+            ("/drafts", "blog/drafts/a", false),
+            ("/drafts", "drafts/a", true),
+            ("*.map", "js/a.map", true),
+            ("*.map", "js/a.js", false),
+        ] {
+            let pattern: Pattern = pattern.parse().unwrap();
+            assert_eq!(pattern.covers(path.as_bytes()), covered, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_told() {
+        for (pattern, reason) in [("", "empty"), ("a[", "unclosed"), ("{a", "unclosed"), ("a\nb", "control")] {
+            let error = pattern.parse::<Pattern>().unwrap_err();
+            assert!(error.contains(reason), "{pattern}: {error}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_path() {
+        let pattern: Pattern = "*.\u{e9}".parse().unwrap();
+        assert!(!pattern.matches(b"\xff\xfe.\xe9"));
+        assert!("*".parse::<Pattern>().unwrap().matches(b"\xff"));
+    }
+}

@@ -1,0 +1,236 @@
+//! Which root, and which rules: [`Sites`] is an `http::Handler` that finds whose request it is and asks its [`Files`].
+//!
+//! The steps of a request, in order, a file each: `hosts` (whose site, by Host), `cors` (which pages may read the answer),
+//! `redirects` (another path, or another place), `mounts` (which directory), and the files. Paths are compared in their
+//! canonical spelling: decoded once, without empty and dot segments, encoded in one way. A path that files would refuse
+//! by its form has no rule. This layer knows nothing of sockets or threads.
+
+mod cors;
+mod hosts;
+mod mounts;
+mod redirects;
+
+use std::{fmt, io};
+
+use ::http::{Method, StatusCode};
+
+use self::hosts::Host;
+use self::mounts::Mounts;
+use self::redirects::Effect;
+use crate::files::{self, Files, canonical_path, is_navigation, moved, read_site_file};
+use crate::http::{Handler, Request, Response, Target};
+
+pub use self::cors::Origins;
+pub use self::hosts::Names;
+pub use self::mounts::Mount;
+pub use self::redirects::{Mistake, Redirects};
+
+/// What all sites of a server are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The site of a host that has none of its own, and of requests without a host.
+    pub default: SiteOptions,
+    /// The sites of hosts. The closest name counts: one without `*`, then the longest.
+    pub hosts: Vec<(Names, SiteOptions)>,
+    /// Where there are any, requests of other hosts are answered 421. A page from elsewhere that has its own name point
+    /// to this machine (DNS rebinding) is kept out by that. Default: none.
+    pub allow_host: Names,
+}
+
+impl Options {
+    /// One site for every host.
+    #[must_use]
+    pub fn new(default: SiteOptions) -> Self {
+        Self { default, hosts: Vec::new(), allow_host: Names::default() }
+    }
+}
+
+/// What a site is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SiteOptions {
+    /// Its files. `cache_bytes_max` and `cache_descriptors_max` of the default site are for all roots together: each
+    /// gets an equal part.
+    pub files: files::Options,
+    /// Its rules.
+    pub rules: Rules,
+}
+
+impl SiteOptions {
+    /// These files, by these rules.
+    #[must_use]
+    pub fn new(files: files::Options, rules: Rules) -> Self {
+        Self { files, rules }
+    }
+}
+
+/// The rules of a site, beside those of its files. Default: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rules {
+    /// Directories in the place of paths; the longest path counts.
+    pub mounts: Vec<Mount>,
+    /// Redirects and rewrites.
+    pub redirects: Redirects,
+    /// Whose pages may read its answers.
+    pub cors: Origins,
+}
+
+/// The name of the file at a root that has redirects.
+pub const REDIRECTS_FILE: &str = "_redirects";
+
+impl Rules {
+    /// Adds the redirects of the root's `_redirects` file, if it has one, behind those that there are.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has a mistake.
+    pub fn read_redirects(&mut self, files: &files::Options) -> Result<(), RedirectsError> {
+        if let Some(bytes) = read_site_file(files, REDIRECTS_FILE).map_err(RedirectsError::Unreadable)? {
+            self.redirects = self.redirects.with_file(&bytes).map_err(RedirectsError::Mistake)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there are no redirects of a file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RedirectsError {
+    /// The system refuses, or it isn't served for the same reasons as other files of the root.
+    Unreadable(io::Error),
+    /// A line is wrong.
+    Mistake(Mistake),
+}
+
+/// Serves each host's site.
+pub struct Sites {
+    default: Site,
+    hosts: Vec<(Names, Site)>,
+    allow_host: Names,
+    /// One site for all, without rules: there is nothing to do here.
+    is_plain: bool,
+}
+
+impl fmt::Debug for Sites {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sites").field("default", &self.default).field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl Sites {
+    /// Serves as these options say.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let Options { default, hosts, allow_host } = options;
+        let directories = |site: &SiteOptions| 1 + site.rules.mounts.len();
+        let parts = directories(&default) + hosts.iter().map(|(_, site)| directories(site)).sum::<usize>();
+        let cache = Cache::part(&default.files, parts);
+        let default = Site::new(default, cache);
+        let is_plain = hosts.is_empty() && allow_host.is_empty() && default.is_plain();
+        let hosts = hosts.into_iter().map(|(names, site)| (names, Site::new(site, cache))).collect();
+        Self { default, hosts, allow_host, is_plain }
+    }
+
+    /// The site that a request asks for; none when its host isn't allowed.
+    fn site(&self, authority: Option<&[u8]>) -> Option<&Site> {
+        let Some(host) = authority.map(Host::of) else {
+            return Some(&self.default).filter(|_| self.allow_host.is_empty());
+        };
+        if !self.allow_host.is_empty() && self.allow_host.closeness(&host).is_none() {
+            return None;
+        }
+        let close = self.hosts.iter().filter_map(|(names, site)| Some((names.closeness(&host)?, site)));
+        Some(close.max_by_key(|(closeness, _)| *closeness).map_or(&self.default, |(_, site)| site))
+    }
+}
+
+impl Handler for Sites {
+    fn handle(&self, request: &Request<'_>) -> Response {
+        if self.is_plain {
+            return self.default.mounts.rest().handle(request);
+        }
+        match self.site(request.authority) {
+            Some(site) => site.handle(request),
+            None => Response::error_page(StatusCode::MISDIRECTED_REQUEST),
+        }
+    }
+
+    fn service_actions(&self) {
+        self.default.mounts.all().for_each(Files::service_actions);
+        self.hosts.iter().flat_map(|(_, site)| site.mounts.all()).for_each(Files::service_actions);
+    }
+}
+
+/// What each root may keep.
+#[derive(Clone, Copy)]
+struct Cache {
+    bytes_max: u64,
+    descriptors_max: usize,
+}
+
+impl Cache {
+    /// One of so many equal parts of what is kept in all.
+    fn part(options: &files::Options, parts: usize) -> Self {
+        Self {
+            bytes_max: options.cache_bytes_max / parts as u64,
+            descriptors_max: (options.cache_descriptors_max / parts).max(1),
+        }
+    }
+}
+
+/// A site.
+#[derive(Debug)]
+struct Site {
+    mounts: Mounts,
+    redirects: Redirects,
+    cors: Origins,
+}
+
+impl Site {
+    fn new(options: SiteOptions, cache: Cache) -> Self {
+        let SiteOptions { mut files, rules } = options;
+        (files.cache_bytes_max, files.cache_descriptors_max) = (cache.bytes_max, cache.descriptors_max);
+        Self { mounts: Mounts::new(&files, rules.mounts), redirects: rules.redirects, cors: rules.cors }
+    }
+
+    fn is_plain(&self) -> bool {
+        self.mounts.is_empty() && self.redirects.is_empty() && self.cors == Origins::Own
+    }
+
+    fn handle(&self, request: &Request<'_>) -> Response {
+        match &self.cors {
+            Origins::Own => self.answer(request),
+            cors => cors.preflight(request).unwrap_or_else(|| cors.mark(request, self.answer(request))),
+        }
+    }
+
+    /// By redirects first, then by files; but what a rewrite puts in the place of a missing file comes after both.
+    fn answer(&self, request: &Request<'_>) -> Response {
+        let Target::Path { path: asked, query } = request.target else { return self.mounts.rest().handle(request) };
+        let Some(path) = canonical_path(asked) else { return self.mounts.rest().handle(request) };
+        let rule = self.redirects.find(&path, || is_navigation(request, &path));
+        match rule.map(|rule| (rule, rule.effect())) {
+            Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
+                self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path)
+            }
+            Some((rule, Effect::Rewrite)) => self.mounts.handle(request, &rule.path(&path)),
+            Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
+                let answer = self.mounts.handle(request, &path);
+                match answer.status() {
+                    StatusCode::NOT_FOUND if effect == Effect::StandIn => {
+                        self.mounts.stand_in(request, &rule.path(&path))
+                    }
+                    StatusCode::NOT_FOUND => self.mounts.handle(request, &rule.path(&path)),
+                    _ => answer,
+                }
+            }
+            Some((_, Effect::Redirect(_))) | None => self.mounts.handle(request, &path),
+        }
+    }
+}
+
+/// A method that is for what a path names; others are for the server, or unknown.
+fn is_of_files(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method)
+}

@@ -1,0 +1,299 @@
+//! Which file answers: clean URLs, slashes at the end, single-page applications, pages for errors, what is hidden, one
+//! file alone.
+
+use crate::support::{Reply, Salver, Site};
+
+fn site() -> Site {
+    Site::with(&[
+        ("index.html", "home"),
+        ("404.html", "site's 404"),
+        ("about.html", "about"),
+        ("v1.2.html", "version"),
+        ("blog/index.html", "blog"),
+        ("blog/post.html", "post"),
+        ("docs/404.html", "docs' 404"),
+        ("docs/deep/a.txt", "a"),
+        // A directory without an index, beside a page of its name.
+        ("team.html", "team"),
+        ("team/ann.txt", "ann"),
+        // And one with an index.
+        ("both.html", "page"),
+        ("both/index.html", "index"),
+    ])
+}
+
+/// What a GET comes to: `200 body`, or the status and where to.
+fn outcome(server: &Salver, target: &str, lines: &str) -> String {
+    let reply = server.get(target, lines);
+    match reply.field("location") {
+        Some(location) => format!("{} {location}", reply.status),
+        None => format!("{} {}", reply.status, reply.text()),
+    }
+}
+
+#[track_caller]
+fn check(server: &Salver, expected: &[(&str, &str)]) {
+    for (target, expected) in expected {
+        // Twice: found, then kept.
+        for _ in 0..2 {
+            assert_eq!(outcome(server, target, ""), *expected, "{target}");
+        }
+    }
+}
+
+/// serve#393 (the query is lost), serve#565 (pages redirect to their clean URL, which breaks service workers),
+/// miniserve#1577 (a directory shadows the page of its name).
+#[test]
+fn pages_have_clean_urls() {
+    let site = site();
+    let server = Salver::serve(&site);
+    check(
+        &server,
+        &[
+            ("/about", "200 about"),
+            ("/about?q=1", "200 about"),
+            ("/about.html", "200 about"),
+            ("/%61bout", "200 about"),
+            ("/about/?q=1", "301 /about?q=1"),
+            ("/v1.2", "200 version"),
+            ("/blog/post", "200 post"),
+            ("/blog?q=1", "301 /blog/?q=1"),
+            ("/team", "200 team"),
+            ("/team/", "301 /team"),
+            ("/team/ann.txt", "200 ann"),
+            ("/both", "301 /both/"),
+            ("/both/", "200 index"),
+            ("/docs/deep", "301 /docs/deep/"),
+            ("/about.html.html", "404 site's 404"),
+            ("/.html", "404 site's 404"),
+        ],
+    );
+    assert_eq!(server.get("/about", "").field("content-type"), Some("text/html; charset=utf-8"));
+}
+
+/// serve#431: the index is lost with them.
+#[test]
+fn without_clean_urls_names_are_as_they_are() {
+    let site = site();
+    let server = Salver::start(&site, &["--no-clean-urls"]);
+    check(
+        &server,
+        &[
+            ("/", "200 home"),
+            ("/about", "404 site's 404"),
+            ("/about/", "404 site's 404"),
+            ("/about.html", "200 about"),
+            ("/team", "301 /team/"),
+            ("/blog", "301 /blog/"),
+            ("/blog/", "200 blog"),
+        ],
+    );
+}
+
+#[test]
+fn slashes_belong_where_the_site_wants_them() {
+    let site = site();
+    check(
+        &Salver::start(&site, &["--trailing-slash", "always"]),
+        &[
+            ("/about?q", "301 /about/?q"),
+            ("/about/", "200 about"),
+            ("/about.html", "200 about"),
+            ("/team", "301 /team/"),
+            ("/team/", "200 team"),
+            ("/blog", "301 /blog/"),
+            ("/blog/", "200 blog"),
+            ("/both/", "200 index"),
+            ("/team/ann.txt", "200 ann"),
+        ],
+    );
+    check(
+        &Salver::start(&site, &["--trailing-slash", "never"]),
+        &[
+            ("/", "200 home"),
+            ("/about", "200 about"),
+            ("/about/?q", "301 /about?q"),
+            ("/team/", "301 /team"),
+            ("/blog/?q", "301 /blog?q"),
+            ("/blog", "200 blog"),
+            ("/both", "200 index"),
+            ("/both/", "301 /both"),
+            ("/docs/deep", "404 docs' 404"),
+        ],
+    );
+}
+
+/// What is kept ready is right the moment that something else would answer.
+#[test]
+fn what_answers_follows_every_change() {
+    let site = Site::with(&[("page.html", "page")]);
+    let server = Salver::serve(&site);
+    check(&server, &[("/page", "200 page")]);
+    site.write("page/a.txt", "a");
+    check(&server, &[("/page", "200 page"), ("/page/", "301 /page")]);
+    site.write("page/index.html", "index");
+    check(&server, &[("/page", "301 /page/"), ("/page/", "200 index")]);
+    std::fs::remove_dir_all(site.join("page")).unwrap();
+    check(&server, &[("/page", "200 page"), ("/page/", "301 /page")]);
+    site.write("page", "file");
+    check(&server, &[("/page", "200 file"), ("/page.html", "200 page")]);
+    std::fs::remove_file(site.join("page")).unwrap();
+    std::fs::remove_file(site.join("page.html")).unwrap();
+    assert_eq!(server.get("/page", "").status, 404);
+    site.write("page.html", "again");
+    check(&server, &[("/page", "200 again")]);
+}
+
+const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+
+/// serve#257: a missing script is answered with 200 and HTML.
+#[test]
+fn an_application_gets_navigations_and_nothing_else() {
+    let site = Site::with(&[("index.html", "app"), ("app.js", "script"), ("about.html", "about"), ("404.html", "404")]);
+    for flags in [&["--spa"][..], &["--spa=index.html"], &["--spa=/index.html"]] {
+        let server = Salver::start(&site, flags);
+        let outcome = |target: &str, lines: &str| outcome(&server, target, lines);
+        assert_eq!(outcome("/users/7", BROWSER), "200 app");
+        assert_eq!(outcome("/users/?q", BROWSER), "200 app");
+        assert_eq!(outcome("/about", BROWSER), "200 about");
+        assert_eq!(outcome("/app.js", BROWSER), "200 script");
+        assert_eq!(outcome("/missing.js", BROWSER), "404 404");
+        assert_eq!(outcome("/users/7", "Accept: application/json\r\n"), "404 404");
+        assert_eq!(outcome("/users/7", "Accept: text/html;q=0, */*\r\n"), "404 404");
+        assert_eq!(outcome("/users/7", "Accept: */*\r\n"), "404 404");
+        // Nobody learns what is hidden.
+        assert_eq!(outcome("/.git/config", BROWSER), "200 app");
+        assert_eq!(outcome("/%", BROWSER).split(' ').next(), Some("400"));
+        let mut client = server.connect();
+        client.send(format!("HEAD /users/7 HTTP/1.1\r\nHost: h\r\n{BROWSER}\r\n"));
+        let head = client.reply_to("HEAD ");
+        assert_eq!((head.status, head.field("content-length")), (200, Some("3")));
+        let posted = server.ask(format!("POST /users/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n{BROWSER}\r\n"));
+        assert_eq!(posted.status, 404);
+    }
+}
+
+/// http-server#337, SWS#135: what stands in for something else is kept for long.
+#[test]
+fn what_stands_in_is_not_to_be_kept() {
+    let site = site();
+    let server = Salver::start(&site, &["--spa", "-H", "Cache-Control: max-age=3600", "-H", "X-Own: 1"]);
+    let check = |reply: &Reply, cache_control: Option<&str>| {
+        assert_eq!((reply.field("cache-control"), reply.field("x-own")), (cache_control, Some("1")), "{}", reply.head);
+    };
+    check(&server.get("/about", ""), Some("max-age=3600"));
+    check(&server.get("/", ""), Some("max-age=3600"));
+    check(&server.get("/users/7", BROWSER), Some("no-cache"));
+    check(&server.get("/missing.js", ""), Some("no-cache"));
+    check(&server.get("/blog", ""), Some("no-cache"));
+    check(&server.get("/%", ""), None);
+    check(&server.get("/about", "Range: bytes=9-\r\n"), None);
+    check(&server.get("/about", "If-Match: \"x\"\r\n"), None);
+    let rules = ["--redirect", "/* /index.html 200", "--redirect", "/old /about", "--mount", "/m=."];
+    let server = Salver::start(&site, &[&rules[..], &["-H", "Cache-Control: max-age=3600", "-H", "X-Own: 1"]].concat());
+    check(&server.get("/users/7", BROWSER), Some("no-cache"));
+    check(&server.get("/index.html", BROWSER), Some("max-age=3600"));
+    check(&server.get("/old", BROWSER), Some("no-cache"));
+    check(&server.get("/m", ""), Some("no-cache"));
+    check(&server.get("/m/about", ""), Some("max-age=3600"));
+}
+
+/// Rules, patterns and redirects see a mount as the part of the site that it is.
+#[test]
+fn a_mount_is_a_part_of_the_site() {
+    let site = Site::with(&[("www/a.txt", "a"), ("docs/guide.html", "guide"), ("docs/draft.html", "draft")]);
+    let flags = ["--mount", "/docs=../docs", "--hide", "/docs/draft.html", "-H", "/docs/* X-Docs: 1", "../www"];
+    let server = Salver::run(crate::support::salver(&site.join("www")).args(["-p", "0"]).args(flags));
+    check(
+        &server,
+        &[
+            ("/docs?q", "301 /docs/?q"),
+            ("/docs/guide", "200 guide"),
+            ("/docs/guide/", "301 /docs/guide"),
+            ("/docs/%67uide", "200 guide"),
+        ],
+    );
+    assert_eq!(server.get("/docs/guide", "").field("x-docs"), Some("1"));
+    assert_eq!(server.get("/docs/missing", "").field("x-docs"), Some("1"));
+    assert_eq!(server.get("/a.txt", "").field("x-docs"), None);
+    assert_eq!(server.get("/docs/draft", "").status, 404);
+    server.wait_for_log("/docs/draft.html: not served: it is hidden");
+}
+
+#[test]
+fn the_nearest_page_tells_that_something_is_missing() {
+    let site = site();
+    let server = Salver::serve(&site);
+    check(
+        &server,
+        &[
+            ("/missing", "404 site's 404"),
+            ("/blog/missing", "404 site's 404"),
+            ("/docs/missing", "404 docs' 404"),
+            ("/docs/deep/missing/er", "404 docs' 404"),
+            ("/docs/.hidden", "404 docs' 404"),
+            ("/docs/deep/..%2f", "404 docs' 404"),
+        ],
+    );
+}
+
+#[test]
+fn errors_have_pages_of_the_sites_choice() {
+    let site = Site::with(&[
+        ("a.txt", "a"),
+        ("404.html", "found by itself"),
+        ("errors/404.html", "chosen"),
+        ("errors/4xx.html", "a mistake of yours"),
+    ]);
+    let pages = ["--error-page", "404=/errors/404.html", "--error-page", "4xx=/errors/4xx.html"];
+    let server = Salver::start(&site, &pages);
+    check(&server, &[("/missing", "404 chosen"), ("/%", "400 a mistake of yours")]);
+    let refused = server.ask("POST /a.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((refused.status, &*refused.text()), (405, "a mistake of yours"));
+    assert_eq!(refused.field("allow"), Some("GET, HEAD, OPTIONS"));
+    let unsatisfied = server.get("/a.txt", "Range: bytes=5-\r\n");
+    assert_eq!((unsatisfied.status, unsatisfied.field("content-range")), (416, Some("bytes */1")));
+    assert_eq!(unsatisfied.text(), "a mistake of yours");
+    // Its own pages may go, and come back.
+    std::fs::remove_file(site.join("errors/404.html")).unwrap();
+    check(&server, &[("/missing", "404 a mistake of yours")]);
+    std::fs::remove_file(site.join("errors/4xx.html")).unwrap();
+    check(&server, &[("/missing", "404 found by itself")]);
+    assert!(outcome(&server, "/%", "").contains("<h1>400</h1>"));
+}
+
+#[test]
+fn what_is_hidden_is_not_there() {
+    let site = Site::with(&[
+        ("a.txt", "a"),
+        ("js/app.js", "js"),
+        ("js/app.js.map", "map"),
+        ("drafts/one.html", "one"),
+        ("blog/drafts/two.html", "two"),
+        ("old/index.html", "old"),
+    ]);
+    let server = Salver::start(&site, &["--hide", "*.map", "--hide", "/drafts", "--hide", "/old/index.html"]);
+    check(&server, &[("/a.txt", "200 a"), ("/js/app.js", "200 js"), ("/blog/drafts/two", "200 two")]);
+    let absent = server.get("/nothing", "").text();
+    for target in
+        ["/js/app.js.map", "/js/app.js%2emap", "/drafts", "/drafts/", "/drafts/one", "/drafts/one.html", "/old/"]
+    {
+        assert_eq!(outcome(&server, target, ""), format!("404 {absent}"), "{target}");
+    }
+    server.wait_for_log("/js/app.js.map: not served: it is hidden");
+}
+
+#[test]
+fn one_file_is_a_site() {
+    let site =
+        Site::with(&[("report.html", "report"), ("other.html", "other"), ("404.html", "404"), ("index.html", "i")]);
+    let server = Salver::run(crate::support::salver(site.path()).args(["-p", "0", "report.html"]));
+    check(&server, &[("/", "200 report"), ("/report.html", "200 report"), ("/?q", "200 report")]);
+    for target in ["/other.html", "/other", "/index.html", "/404.html", "/report", "/report.html/", "/x/report.html"] {
+        assert_eq!(server.get(target, "").status, 404, "{target}");
+    }
+    assert_eq!(server.get("/", "").field("content-type"), Some("text/html; charset=utf-8"));
+    assert!(server.line.contains(&format!("serving {} at ", site.join("report.html").display())), "{}", server.line);
+    site.write("report.html", "edited");
+    check(&server, &[("/", "200 edited")]);
+}
