@@ -91,9 +91,11 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
 #[track_caller]
 fn check(options: Options) {
     let service = Service::new(Marking(Sites::new(options)), Limits::default());
-    // One worker, so that no other one's first request is among those that are counted.
+    // One worker, so that no other one's first request is among those that are counted; and none to stand in for it
+    // while it compresses.
     let mut options = socketserver::Options::default();
     options.workers = 1;
+    options.workers_max = 1;
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
     let server = Server::new(vec![listener], service, options).unwrap();
     let Some(Address::Inet(address)) = server.local_addrs().unwrap().pop() else { unreachable!("it is bound to TCP") };

@@ -1,11 +1,12 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `lookup` (which file that means: an
-//! index, a page with a clean URL, a redirect), `root` (opening beneath the root), `representation` (head with the fields
-//! that `rules` want, content, and its `validators`), `variants` (which the request accepts best, by `encoding`: one that
-//! lies beside the file, or one that `compress` makes when `turns` lets it), `conditional` (preconditions), `range` (and
-//! `multipart`), and the [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the
-//! file has changed, by its `stamp`. Where there is nothing, `errors` finds the page that says so.
+//! index, a page with a clean URL, a redirect), `root` (opening beneath the root), `representation` (head with the
+//! fields that `rules` want, content, and its `validators`), `variants` (which of them the request accepts best, by
+//! `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns` lets it), `conditional`
+//! (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first
+//! steps are often one look whether the file has changed, by its `stamp`. Where there is nothing, `errors` finds the
+//! page that says so.
 //! This layer knows nothing of sockets or threads.
 
 mod cache;
@@ -195,16 +196,20 @@ impl Files {
         }
     }
 
+    /// Why a name is not served, whatever it leads to.
+    fn why_hidden(&self, path: &SafePath) -> Option<&'static str> {
+        match path {
+            path if site_file::is_site_file(path) => Some("it says how the site is served"),
+            path if self.is_hidden(path) => Some("it is hidden"),
+            _ => None,
+        }
+    }
+
     fn open(&self, path: &SafePath) -> Result<Found, Nothing> {
         if self.options.single.as_ref().is_some_and(|name| name.as_bytes() != path.as_bytes()) {
             return Err(Nothing::Absent);
         }
-        let why = match path {
-            path if site_file::is_site_file(path) => Some("it says how the site is served"),
-            path if self.is_hidden(path) => Some("it is hidden"),
-            _ => None,
-        };
-        if let Some(why) = why {
+        if let Some(why) = self.why_hidden(path) {
             self.not_served
                 .say(Level::Info, format_args!("{}{}: not served: {why}", self.options.prefix, path.canonical()));
             return Err(Nothing::Refused);

@@ -56,9 +56,10 @@ impl Record {
 impl Files {
     /// Whether there is any such name, at a glance.
     pub(super) fn has_sibling_names(&self, origin: &Origin) -> bool {
-        Coding::ALL
-            .into_iter()
-            .any(|coding| rustix::fs::stat(self.root.locate(&origin.path.with_suffix(suffix(coding)))).is_ok())
+        Coding::ALL.into_iter().any(|coding| {
+            let path = origin.path.with_suffix(suffix(coding));
+            rustix::fs::stat(self.root.locate(&path)).is_ok() && self.why_hidden(&path).is_none()
+        })
     }
 
     /// What is known of a file's variants, from before if that still holds.
@@ -108,7 +109,8 @@ impl Files {
         for coding in Coding::ALL {
             let path = origin.path.with_suffix(suffix(coding));
             let location = self.root.locate(&path);
-            let is_named = !self.is_hidden(&path) && rustix::fs::lstat(&location).is_ok();
+            // What is hidden is not served, under no name.
+            let is_named = rustix::fs::lstat(&location).is_ok() && self.why_hidden(&path).is_none();
             let is_seen_by_directory = !record.looks_at_names && !is_named;
             let witness = if is_seen_by_directory { None } else { Witness::of_now(location) };
             if is_named {

@@ -584,6 +584,22 @@ fn a_sibling_is_held_to_the_rules_of_its_name() {
     assert_eq!(log.matches("/a.txt.gz: not served: a link leads out of the root").count(), 1, "{log}");
 }
 
+/// A rule that hides a name hides it from this side, too.
+#[test]
+fn a_hidden_sibling_is_no_variant() {
+    let site = Site::new();
+    write_with_siblings(&site, "a.txt", "a", &[".br", ".gz"]);
+    let server = Salver::start(&site, &["--hide", "*.br"]);
+    assert_eq!(server.get("/a.txt.br", "").status, 404);
+    check(&server, "/a.txt", "br", None, "a");
+    check(&server, "/a.txt", ALL, Some("gzip"), "a by gzip");
+    let server = Salver::start(&site, &["--hide", "*.br", "--hide", "*.gz"]);
+    for _ in 0..2 {
+        check(&server, "/a.txt", ALL, None, "a");
+        assert_eq!(server.get("/a.txt", "").field("vary"), None);
+    }
+}
+
 #[test]
 fn every_edit_shows_in_every_coding() {
     let site = Site::new();
