@@ -31,7 +31,8 @@ impl FieldRule {
     }
 
     /// Whether it has a field of this name.
-    pub(crate) fn names(&self, name: &HeaderName) -> bool {
+    #[must_use]
+    pub fn names(&self, name: &HeaderName) -> bool {
         self.fields.iter().any(|(named, _)| named == name)
     }
 
