@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::transfers::{begin, check_same, narrow_client, numbered};
-use crate::support::{self, Client, Salver, Site, unprivileged};
+use crate::support::{self, Client, Salver, Site, get, unprivileged};
 
 /// More than the system holds for a connection, on both sides together.
 const LARGE: usize = 16 << 20;
@@ -212,6 +212,30 @@ fn a_disk_that_fails_while_a_file_is_opened_is_a_500() {
         assert_eq!(server.get("/a.txt", "").text(), "a", "after {fault}");
     }
     server.wait_for_log("ERROR /a.txt: Input/output error");
+}
+
+/// The table of open files of the whole system is full, or the kernel has no memory for a socket.
+#[test]
+#[cfg(all(target_os = "linux", not(salver_portable)))]
+fn who_cant_be_accepted_is_served_once_the_system_recovers() {
+    let site = Site::with(&[("root/a.txt", "a")]);
+    for (fault, said) in [("ENFILE", "Too many open files in system"), ("ENOBUFS", "No buffer space available")] {
+        let server = Salver::run(support::salver(site.path()).args(["--port", "0", "root"]));
+        let mut kept = server.connect();
+        kept.send(get("/a.txt", ""));
+        assert_eq!(kept.reply().text(), "a");
+        let Some(injector) = Injector::attach(server.id(), "accept4", &format!("error={fault}")) else { return };
+        let mut waiting: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        waiting.iter_mut().for_each(|client| client.send(get("/a.txt", "")));
+        server.wait_for_log(&format!("a connection can't be accepted: {said}"));
+        kept.send(get("/a.txt", ""));
+        assert_eq!(kept.reply().text(), "a", "who is there is served");
+        assert!(!waiting[0].fills_within(300), "nobody can be accepted");
+        injector.detach();
+        waiting.iter_mut().for_each(|client| assert_eq!(client.reply().text(), "a"));
+        let complaints = server.log().matches("a connection can't be accepted").count();
+        assert!(complaints < 3, "{complaints} lines in the log");
+    }
 }
 
 /// A kernel without openat2, or a sandbox that doesn't know it.
