@@ -2,7 +2,7 @@
 //!
 //! 1. Echo over TCP, each connection with one message under way, beside a thread per connection and beside mio.
 //! 2. The memory of idle clients.
-//! 3. Echo over UDP, with few datagrams under way, and then as fast as one thread sends.
+//! 3. Echo over UDP, with few datagrams under way, and then as fast as one core sends.
 //!
 //! Each server is a process of its own: this program once more, with a hidden argument. Rounds go from server to
 //! server, so that what else the machine does hits all of them; a figure is the median of the rounds, as is each ratio.
@@ -63,7 +63,7 @@ fn main() {
         tcp: tcp(&plan),
         idle: idle(&plan),
         udp: udp(&plan, closed_loop_round),
-        flood: udp(&plan, flood_round),
+        flood: apart(&plan, flood_round),
     };
     let text = report::write(&plan, &report);
     print!("{text}");
@@ -113,6 +113,19 @@ fn idle(plan: &Plan) -> (usize, u64) {
 
 fn udp<T>(plan: &Plan, round: impl Fn(&Plan, &mut Child) -> T) -> Vec<(Kind, Vec<T>)> {
     plan.interleave(&Kind::UDP, |child| round(plan, child))
+}
+
+/// The client has one core, and the servers the rest: what one core sends.
+fn apart<T>(plan: &Plan, round: impl Fn(&Plan, &mut Child) -> T) -> Vec<(Kind, Vec<T>)> {
+    let cores = child::cores();
+    let Some((own, rest @ [_, ..])) = cores.split_first() else { return udp(plan, round) };
+    child::keep_to(rest);
+    let results = plan.interleave(&Kind::UDP, |child| {
+        child::keep_to(&[*own]);
+        round(plan, child)
+    });
+    child::keep_to(&cores);
+    results
 }
 
 fn closed_loop_round(plan: &Plan, child: &mut Child) -> Echoes {

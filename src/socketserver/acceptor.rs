@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::handler::Handler;
 use super::listener::Listener;
 use super::parking::{Connection, SlotId};
-use super::pool::Pool;
+use super::pool::{Pool, unless_panicked};
 use super::stop::Stop;
 
 /// How long it stands back when the system has run out of something.
@@ -61,19 +61,28 @@ impl<H: Handler> Shards<H> {
     }
 }
 
-/// Accepts until the server stops; then has the shards serve what the backlog holds, and closes the listener.
-pub(super) fn accept_forever<H: Handler>(mut listener: Listener, mut shards: Shards<H>, stop: &Arc<Stop>) {
+/// An acceptor's life. A panic in it would be a fault of its own, as it calls no handler; others than it shouldn't
+/// suffer for that.
+pub(super) fn run<H: Handler>(mut listener: Listener, mut shards: Shards<H>, stop: &Arc<Stop>) {
+    while unless_panicked(|| accept_forever(&mut listener, &mut shards, stop)).is_none() {
+        error!("an acceptor panicked; it begins anew");
+        wait(&[stop.as_fd()], Some(PAUSE));
+    }
+}
+
+/// Accepts until the server stops; then has the shards serve what the backlog holds.
+fn accept_forever<H: Handler>(listener: &mut Listener, shards: &mut Shards<H>, stop: &Arc<Stop>) {
     let mut complaints = Complaints::default();
     while !stop.is_requested() {
         wait(&[listener.as_fd(), stop.as_fd()], None);
-        match accept_all(&listener, &mut shards, stop, &mut complaints) {
+        match accept_all(listener, shards, stop, &mut complaints) {
             Rest::Empty => {}
-            Rest::Full if !is_ready(&listener) => {}
+            Rest::Full if !is_ready(listener) => {}
             Rest::Full => {
                 complaints.full.say(|| {
                     warn!("connections_max is reached: idle connections give way to new ones, or these wait");
                 });
-                wait_for_vacancy(&mut shards, Some(stop), Duration::from_secs(1));
+                wait_for_vacancy(shards, Some(stop), Duration::from_secs(1));
             }
             Rest::Refused(error) => {
                 complaints.system.say(|| error!("a connection can't be accepted: {error}"));
@@ -81,7 +90,7 @@ pub(super) fn accept_forever<H: Handler>(mut listener: Listener, mut shards: Sha
             }
         }
     }
-    accept_last(&mut listener, &mut shards, stop, &mut complaints);
+    accept_last(listener, shards, stop, &mut complaints);
 }
 
 /// Takes what the backlog holds, and what is on its way there.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::acceptor::{Shards, accept_forever, concerns_one_connection};
+use super::acceptor::{self, Shards, concerns_one_connection};
 use super::address::Address;
 use super::bind::ToListeners;
 use super::handler::Handler;
@@ -121,9 +121,7 @@ impl<H: Handler> Server<H> {
         let acceptors = started.and_then(|()| {
             let acceptors = self.listeners.into_iter().map(|listener| {
                 let (shards, stop) = (Shards::new(shards.clone()), Arc::clone(&self.stop));
-                thread::Builder::new()
-                    .name("acceptor".to_owned())
-                    .spawn(move || accept_forever(listener, shards, &stop))
+                thread::Builder::new().name("acceptor".to_owned()).spawn(move || acceptor::run(listener, shards, &stop))
             });
             acceptors.collect::<io::Result<Vec<_>>>()
         });
