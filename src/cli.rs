@@ -3,13 +3,18 @@
 
 use std::path::PathBuf;
 
-use clap::{ColorChoice, Parser};
+use clap::{ColorChoice, Parser, Subcommand};
 
 /// Serve a directory over HTTP/1.1.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "salver", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[non_exhaustive]
 pub struct Args {
+    /// What to do in the place of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// The directory to serve [default: the current directory]
     #[arg(value_name = "ROOT")]
     pub root: Option<PathBuf>,
@@ -98,6 +103,34 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub allow_host: Vec<String>,
 
+    /// User: 'NAME:HASH', as `salver hash-password` prints it; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub user: Vec<String>,
+
+    /// File of users, one such line each
+    #[arg(long, value_name = "FILE")]
+    pub users_file: Option<PathBuf>,
+
+    /// What is for users: 'GLOB', 'GLOB USERS' or '!GLOB'; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub auth: Vec<String>,
+
+    /// Who is let in: '10.0.0.0/8', 'GLOB 127.0.0.1'; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub allow_from: Vec<String>,
+
+    /// Who is not, whatever else is said; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub deny_from: Vec<String>,
+
+    /// Proxies that are believed who their clients are; repeatable
+    #[arg(long, value_name = "NETWORK")]
+    pub trust_proxy: Vec<String>,
+
+    /// Where they say it: forwarded or x-forwarded-for
+    #[arg(long, value_name = "NAME")]
+    pub proxy_header: Option<String>,
+
     /// Don't compress on the fly
     #[arg(long)]
     pub no_compress: bool,
@@ -121,6 +154,18 @@ pub struct Args {
     /// Print every setting and where it comes from, and exit
     #[arg(long)]
     pub check_config: bool,
+}
+
+/// What the program can do in the place of serving. A directory of the same name is served as `./NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Read a password, and print the line of a user for `users`
+    HashPassword {
+        /// The name of the user
+        #[arg(long, value_name = "NAME", default_value = "user")]
+        user: String,
+    },
 }
 
 const AFTER_HELP: &str = "\
@@ -178,6 +223,8 @@ mod tests {
         check("salver --cors public", Ok("root: Some(\"public\")"));
         check("salver --cors=https://a,https://b", Ok("cors: Some(\"https://a,https://b\")"));
         check("salver --allow-host a,b --allow-host *.c", Ok("allow_host: [\"a,b\", \"*.c\"]"));
+        check("salver hash-password --user anna", Ok("HashPassword { user: \"anna\" }"));
+        check("salver ./hash-password", Ok("root: Some(\"./hash-password\")"));
         check("salver -vv", Ok("verbose: 2"));
         check("salver --color never", Ok("color: Never"));
         check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));
@@ -192,7 +239,10 @@ mod tests {
     #[test]
     fn usage_errors_exit_with_2_and_help_with_0() {
         check("salver a -d b", Err((2, "cannot be used with")));
-        check("salver a b", Err((2, "unexpected argument 'b'")));
+        check("salver a b", Err((2, "'b' cannot be used with")));
+        check("salver hash-password --prot", Err((2, "unexpected argument '--prot'")));
+        // Behind a flag it is a directory, as any other word.
+        check("salver -q hash-password", Ok("root: Some(\"hash-password\")"));
         check("salver -q -v", Err((2, "cannot be used with")));
         check("salver --prot 80", Err((2, "a similar argument exists: '--port'")));
         check("salver --color blue", Err((2, "invalid value 'blue'")));

@@ -4,6 +4,7 @@
 mod support;
 
 mod integration {
+    mod access;
     mod command_line;
     mod compression;
     mod confinement;
@@ -17,6 +18,7 @@ mod integration {
     mod log;
     mod preconditions;
     mod process;
+    mod proxies;
     mod ranges;
     mod routing;
     mod sites;

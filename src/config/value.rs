@@ -13,6 +13,8 @@ use toml::de::DeValue;
 
 use super::setting::Setting;
 use crate::files::{Coding, ErrorPage, EtagSource, FieldRule, Pattern, Symlinks, TrailingSlash, TypeRule};
+use crate::http::ProxyHeader;
+use crate::site::{NetworkRule, UserRule};
 use crate::socketserver::UnixName;
 
 /// No time limit is longer than a day.
@@ -175,7 +177,7 @@ macro_rules! named_fields {
     )*};
 }
 
-named_fields!(EtagSource Symlinks TrailingSlash);
+named_fields!(EtagSource ProxyHeader Symlinks TrailingSlash);
 
 /// Rules, each of which says itself what was expected of it.
 macro_rules! rule_fields {
@@ -195,7 +197,21 @@ macro_rules! rule_fields {
     )*};
 }
 
-rule_fields!(ErrorPage FieldRule Pattern TypeRule);
+rule_fields!(ErrorPage FieldRule NetworkRule Pattern TypeRule UserRule);
+
+/// A path, or none, as which an empty text stands.
+impl Field for Option<PathBuf> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let path = setting.value.path().ok_or("expected a path, or \"\" for none")?;
+        let whole = || setting.base.join(path).components().collect();
+        *self = (!path.as_os_str().is_empty()).then(whole);
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        quoted(&self.as_ref().map_or_else(String::new, |path| path.to_string_lossy().into_owned()))
+    }
+}
 
 /// A file beneath the root; `true` means `index.html`, `false` none.
 impl Field for Option<String> {

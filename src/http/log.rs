@@ -8,7 +8,7 @@ use log::{Level, info, log_enabled};
 
 use ::http::StatusCode;
 
-use crate::socketserver::Peer;
+use super::client::Client;
 
 /// The longest request line that is logged, in bytes; what is longer ends in `...`.
 const REQUEST_LINE_BYTES_MAX: usize = 2 << 10;
@@ -19,14 +19,20 @@ pub(super) struct Record(Option<Known>);
 
 #[derive(Debug)]
 struct Known {
-    /// Peer, request line and status.
+    /// Client, user, request line and status.
     line: String,
     began: Instant,
 }
 
 impl Record {
     /// `head` begins with the request line; `buffer` lends its memory until the line is written.
-    pub(super) fn new(buffer: &Cell<String>, peer: &Peer, head: &[u8], status: StatusCode, began: Instant) -> Self {
+    pub(super) fn new(
+        buffer: &Cell<String>,
+        (client, user): (Client<'_>, Option<&str>),
+        head: &[u8],
+        status: StatusCode,
+        began: Instant,
+    ) -> Self {
         if !log_enabled!(target: "access", Level::Info) {
             return Self(None);
         }
@@ -34,7 +40,11 @@ impl Record {
         let mut line = buffer.take();
         line.clear();
         // A write to memory doesn't fail.
-        let _ = write!(line, "{peer} \"{}\" {}", Escaped(&head[..end]), status.as_str());
+        let _ = write!(line, "{client} ");
+        if let Some(user) = user {
+            let _ = write!(line, "{} ", Escaped(user.as_bytes()));
+        }
+        let _ = write!(line, "\"{}\" {}", Escaped(&head[..end]), status.as_str());
         Self(Some(Known { line, began }))
     }
 

@@ -7,6 +7,8 @@
 //! 5. `banner`: what it says when it is ready.
 
 mod banner;
+#[cfg(feature = "auth")]
+mod hash_password;
 mod listen;
 mod log_writer;
 mod logging;
@@ -17,7 +19,7 @@ use std::{env, fmt, io};
 
 use log::{info, warn};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
-use salver::cli::Args;
+use salver::cli::{Args, Command};
 use salver::config::{self, Config};
 use salver::files::Symlinks;
 use salver::http::Service;
@@ -31,6 +33,8 @@ pub(crate) enum Failure {
     Listen(listen::Error),
     /// What the system refuses; with what it was asked for.
     System(&'static str, io::Error),
+    /// What was to be done in the place of serving can't be.
+    Command(String),
 }
 
 impl Failure {
@@ -38,6 +42,7 @@ impl Failure {
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Configuration(error) => error.status(),
+            Self::Command(_) => 2,
             Self::Listen(_) | Self::System(..) => 1,
         }
     }
@@ -49,12 +54,33 @@ impl fmt::Display for Failure {
             Self::Configuration(error) => error.fmt(f),
             Self::Listen(error) => error.fmt(f),
             Self::System(what, error) => write!(f, "{what}: {error}"),
+            Self::Command(message) => f.write_str(message),
         }
     }
 }
 
-/// Serves until a signal says stop.
+/// Does what it is told, or serves until a signal says stop.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Some(Command::HashPassword { user }) => hash_password(user),
+        // One that this version doesn't know of can't be there.
+        Some(_) => Ok(()),
+        None => run_server(args),
+    }
+}
+
+#[cfg(feature = "auth")]
+fn hash_password(user: &str) -> Result<(), Failure> {
+    let line = hash_password::line(user)?;
+    print(&format!("{line}\n")).map_err(|error| Failure::System("standard output", error))
+}
+
+#[cfg(not(feature = "auth"))]
+fn hash_password(_user: &str) -> Result<(), Failure> {
+    Err(Failure::Command("this salver was built without passwords (the feature `auth`)".to_owned()))
+}
+
+fn run_server(args: &Args) -> Result<(), Failure> {
     raise_descriptor_limit();
     let current_dir = env::current_dir().map_err(|error| Failure::System("the current directory", error))?;
     let config = config::load(args, env::vars_os(), &current_dir).map_err(Failure::Configuration)?;
@@ -72,7 +98,7 @@ fn serve(config: Config) -> Result<(), Failure> {
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     risks(&config).for_each(|risk| warn!("{risk}"));
     let text = banner::text(&config, &listeners);
-    let service = Service::new(sites(&config), config.limits);
+    let service = Service::new(sites(&config), config.limits).behind(config.proxies);
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;
@@ -91,6 +117,7 @@ fn sites(config: &Config) -> Sites {
     files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
     let mut options = site::Options::new(SiteOptions::new(files, config.rules.clone()));
     options.allow_host = config.allow_host.clone();
+    options.passwords = config.passwords;
     options.hosts = config.hosts.iter().map(|host| (host.names.clone(), host.site.clone())).collect();
     for (names, site) in &options.hosts {
         info!("{names}: {}", logging::one_line(&site.files.root.display().to_string()));

@@ -1,0 +1,204 @@
+//! Parts of a site that rules of access are about. This layer tells which of them a file lies in; what that means is for
+//! who asks. Pure.
+
+use std::borrow::Cow;
+
+use super::options::Coding;
+use super::pattern::Pattern;
+use super::siblings::suffix;
+use super::target::{PAGE_EXTENSION, SafePath, canonical_path};
+
+/// Longer paths are put together on the heap.
+const SHORT_PATH_BYTES: usize = 256;
+
+/// Parts of a site by patterns, 64 at most; a set of them is a bit each, the first in the lowest.
+///
+/// A pattern covers what it matches and all that lies beneath. A variant beside a file (`page.html.gz`) lies where that
+/// file does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Areas {
+    /// None is the whole site.
+    patterns: Vec<Option<Pattern>>,
+    /// Files in these are not for caches that others share.
+    private: u64,
+    /// Files in these are, if that is said later than that they are private.
+    public: u64,
+}
+
+impl Areas {
+    /// The most there can be.
+    pub const MAX: usize = u64::BITS as usize;
+
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Adds one, and gives its number; none where there are too many. Whether what lies there is private may be said, and the
+    /// last that says so counts.
+    pub fn add(&mut self, pattern: Option<Pattern>, is_private: Option<bool>) -> Option<usize> {
+        let number = self.patterns.len();
+        if number == Self::MAX {
+            return None;
+        }
+        self.patterns.push(pattern);
+        self.private |= u64::from(is_private == Some(true)) << number;
+        self.public |= u64::from(is_private == Some(false)) << number;
+        Some(number)
+    }
+
+    /// The areas of what a target asks for by its path, however that is spelled: a file by its name, or a directory, for
+    /// which one of its indexes stands. A path that is served by no name counts as the root's own.
+    pub(crate) fn of_target(&self, path: &[u8], index: &str) -> u64 {
+        let (name, is_directory) = name_of(path);
+        if is_directory { self.of_index(&name, index) } else { self.of(&name) }
+    }
+
+    /// The areas of all that a target may lead to by its path: a directory, the name itself, a page with a clean URL.
+    pub(crate) fn of_forms(&self, path: &[u8], index: &str) -> [u64; 3] {
+        let (name, _) = name_of(path);
+        let itself = self.of(&name);
+        let is_page = name.is_empty() || name.ends_with(PAGE_EXTENSION.as_bytes());
+        let page = if is_page { itself } else { self.of_joined([&name, b"", PAGE_EXTENSION.as_bytes()]) };
+        [self.of_index(&name, index), itself, page]
+    }
+
+    fn of_index(&self, directory: &[u8], index: &str) -> u64 {
+        let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+        self.of_joined([directory, slash, index.as_bytes()])
+    }
+
+    /// The areas of a file whose path is put together; on the stack, as many requests ask.
+    fn of_joined(&self, parts: [&[u8]; 3]) -> u64 {
+        let mut short = [0; SHORT_PATH_BYTES];
+        let mut rest = &mut short[..];
+        for part in parts {
+            let Some((place, behind)) = rest.split_at_mut_checked(part.len()) else { return self.of(&parts.concat()) };
+            place.copy_from_slice(part);
+            rest = behind;
+        }
+        let length = SHORT_PATH_BYTES - rest.len();
+        self.of(&short[..length])
+    }
+
+    /// The areas of a file: a path of the site, relative to its root and decoded.
+    #[must_use]
+    pub fn of(&self, path: &[u8]) -> u64 {
+        let original = original(path);
+        let covers =
+            |pattern: &Pattern| pattern.covers(path) || original.is_some_and(|original| pattern.covers(original));
+        let is_in = |pattern: &Option<Pattern>| pattern.as_ref().is_none_or(covers);
+        self.patterns.iter().enumerate().fold(0, |areas, (at, pattern)| areas | u64::from(is_in(pattern)) << at)
+    }
+
+    /// Whether what lies in these is for nobody but who asked for it.
+    pub(super) fn are_private(&self, areas: u64) -> bool {
+        let (private, public) = (areas & self.private, areas & self.public);
+        private.leading_zeros() < public.leading_zeros()
+    }
+}
+
+/// The name that a target asks for, relative to the root and decoded, and whether as a directory.
+fn name_of(path: &[u8]) -> (Cow<'_, [u8]>, bool) {
+    match canonical_path(path) {
+        // Most paths come as they are, with nothing encoded.
+        Some(Cow::Borrowed([b'/', name @ ..])) => match name.strip_suffix(b"/") {
+            Some(directory) => (Cow::Borrowed(directory), true),
+            None => (Cow::Borrowed(name), name.is_empty()),
+        },
+        _ => {
+            let path = SafePath::parse(path).unwrap_or_else(|_| SafePath::root());
+            (Cow::Owned(path.as_bytes().to_vec()), path.is_directory)
+        }
+    }
+}
+
+/// The file of which this one is a variant by its name.
+fn original(path: &[u8]) -> Option<&[u8]> {
+    Coding::ALL.iter().find_map(|coding| path.strip_suffix(suffix(*coding).as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn areas(patterns: &[(&str, Option<bool>)]) -> Areas {
+        let mut areas = Areas::new();
+        for (pattern, is_private) in patterns {
+            areas.add((!pattern.is_empty()).then(|| pattern.parse().unwrap()), *is_private).unwrap();
+        }
+        areas
+    }
+
+    #[test]
+    fn a_file_lies_in_each_area_that_covers_it() {
+        let areas = areas(&[("", None), ("/private/*", None), ("secret.html", None), ("/a", None)]);
+        for (path, expected) in [
+            ("", 0b0001),
+            ("b", 0b0001),
+            ("private", 0b0001),
+            ("private/x/y", 0b0011),
+            ("privates/x", 0b0001),
+            ("deep/secret.html", 0b0101),
+            ("secret.html.gz", 0b0101),
+            ("secret.html.br", 0b0101),
+            ("secret.html.zst", 0b0101),
+            ("secret.html.bz2", 0b0001),
+            ("a", 0b1001),
+            ("a/b/c", 0b1001),
+            ("private/secret.html", 0b0111),
+        ] {
+            assert_eq!(areas.of(path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_last_that_says_so_counts() {
+        let areas = areas(&[("/*", Some(true)), ("/public", Some(false)), ("/public/not", Some(true)), ("/x", None)]);
+        for (path, expected) in [("a", true), ("public/a", false), ("public/not/a", true), ("x", true)] {
+            assert_eq!(areas.are_private(areas.of(path.as_bytes())), expected, "{path}");
+        }
+        assert!(!areas.are_private(0));
+    }
+
+    #[test]
+    fn there_are_64_at_most() {
+        let mut areas = Areas::new();
+        assert!((0..Areas::MAX).all(|number| areas.add(None, None) == Some(number)));
+        assert_eq!(areas.add(None, None), None);
+        assert_eq!(areas.of(b"a"), u64::MAX);
+    }
+
+    #[test]
+    fn a_target_is_asked_for_in_one_form_and_may_lead_to_others() {
+        let areas =
+            areas(&[("/a", None), ("/a/*", None), ("/a.html", None), ("/index.html", None), ("/\u{fc}/*", None)]);
+        for (path, asked, forms) in [
+            ("/", 0b1000, 0b1000),
+            ("/a", 0b0001, 0b0111),
+            ("/a/", 0b0011, 0b0111),
+            ("/a.html", 0b0100, 0b0100),
+            ("/a/b", 0b0011, 0b0011),
+            ("/b", 0, 0),
+            ("/%C3%BC", 0, 0b10000),
+            ("/%C3%BC/", 0b10000, 0b10000),
+            ("/%C3%BC/x", 0b10000, 0b10000),
+            ("/.git", 0b1000, 0b1000),
+            ("//a//", 0b0011, 0b0111),
+            ("/./%61/b/../", 0b0011, 0b0111),
+            ("/%2e/a", 0b0001, 0b0111),
+        ] {
+            let all = areas.of_forms(path.as_bytes(), "index.html").into_iter().fold(0, |all, areas| all | areas);
+            assert_eq!((areas.of_target(path.as_bytes(), "index.html"), all), (asked, forms), "{path}");
+        }
+        let long = format!("/a/{}/", "x".repeat(SHORT_PATH_BYTES));
+        assert_eq!(areas.of_target(long.as_bytes(), "index.html"), 0b0011);
+    }
+}
