@@ -54,6 +54,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub spa: Option<String>,
 
+    /// List directories without an index [default: on loopback alone]
+    #[arg(long, conflicts_with = "no_list")]
+    pub list: bool,
+
+    /// Don't list directories, on loopback neither
+    #[arg(long)]
+    pub no_list: bool,
+
     /// The site's page for an error, such as 500=/500.html; repeatable
     #[arg(long, value_name = "STATUS=PAGE")]
     pub error_page: Vec<String>,
@@ -178,6 +186,7 @@ mod tests {
         check("salver --cors public", Ok("root: Some(\"public\")"));
         check("salver --cors=https://a,https://b", Ok("cors: Some(\"https://a,https://b\")"));
         check("salver --allow-host a,b --allow-host *.c", Ok("allow_host: [\"a,b\", \"*.c\"]"));
+        check("salver --no-list", Ok("list: false, no_list: true"));
         check("salver -vv", Ok("verbose: 2"));
         check("salver --color never", Ok("color: Never"));
         check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));
@@ -194,6 +203,7 @@ mod tests {
         check("salver a -d b", Err((2, "cannot be used with")));
         check("salver a b", Err((2, "unexpected argument 'b'")));
         check("salver -q -v", Err((2, "cannot be used with")));
+        check("salver --list --no-list", Err((2, "cannot be used with")));
         check("salver --prot 80", Err((2, "a similar argument exists: '--port'")));
         check("salver --color blue", Err((2, "invalid value 'blue'")));
         check("salver -p", Err((2, "a value is required")));

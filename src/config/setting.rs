@@ -116,7 +116,7 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 18] = [
+    let flags: [(&str, &'static str, Option<OsString>); 20] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -135,6 +135,8 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("symlinks", "--symlinks", args.symlinks.clone().map(Into::into)),
         ("cors", "--cors", args.cors.clone().map(Into::into)),
         ("allow_host", "--allow-host", list(&args.allow_host)),
+        ("list", "--list", yes(args.list)),
+        ("list", "--no-list", args.no_list.then(|| "false".into())),
     ];
     let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
     let rules: [(&str, &'static str, &Vec<String>); 6] = [

@@ -1,0 +1,158 @@
+//! The names of a directory that a client may see, in order: read once, and kept while the directory is in the same state.
+//!
+//! What a request of a name would be told depends on more than its directory: on what a link leads to, on permissions. So
+//! such names are in doubt here, and are looked at anew each time they might be shown.
+
+use rustix::fs::{Access, AtFlags, Dir, FileType, accessat};
+
+use super::order::push_key;
+use crate::files::Files;
+use crate::files::root::Directory;
+use crate::files::stamp::Stamp;
+use crate::files::target::SafePath;
+
+/// The names of a directory.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    /// The state of the directory before it was read.
+    pub(super) stamp: Stamp,
+    names: Vec<u8>,
+    entries: Vec<Entry>,
+    /// There were more names than are kept.
+    pub(super) is_cut: bool,
+    pub(super) has_doubtful: bool,
+}
+
+/// A name, and what it was found to be.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    start: u32,
+    length: u16,
+    nature: Nature,
+}
+
+/// What a name is, as far as the directory tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    Directory,
+    File,
+    /// A link, or something that couldn't be read, or is withheld: to be looked at whenever it matters.
+    Doubtful,
+}
+
+impl Catalogue {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Each name and its nature, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Nature)> {
+        self.entries.iter().map(|entry| (self.name(entry), entry.nature))
+    }
+
+    fn name(&self, entry: &Entry) -> &[u8] {
+        &self.names[entry.start as usize..][..usize::from(entry.length)]
+    }
+
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.names.capacity() + self.entries.capacity() * size_of::<Entry>()) as u64
+    }
+
+    fn push(&mut self, name: &[u8], nature: Nature) {
+        let (Ok(start), Ok(length)) = (u32::try_from(self.names.len()), u16::try_from(name.len())) else {
+            self.is_cut = true;
+            return;
+        };
+        self.names.extend_from_slice(name);
+        self.has_doubtful |= nature == Nature::Doubtful;
+        self.entries.push(Entry { start, length, nature });
+    }
+
+    /// Puts the names in order.
+    fn sort(&mut self) {
+        let (mut bytes, mut keys) = (Vec::with_capacity(self.names.len() * 5 / 4), Vec::with_capacity(self.len()));
+        for entry in &self.entries {
+            let start = bytes.len();
+            push_key(self.name(entry), &mut bytes);
+            keys.push((start, bytes.len(), *entry));
+        }
+        let key = |(start, end, entry): &(usize, usize, Entry)| (&bytes[*start..*end], self.name(entry));
+        keys.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+        self.entries = keys.into_iter().map(|(_, _, entry)| entry).collect();
+    }
+}
+
+/// A catalogue that is being made.
+pub(super) struct Reading<'d> {
+    files: &'d Files,
+    directory: &'d Directory,
+    path: &'d SafePath,
+    names: Dir,
+    /// The configuration in use, by its inodes: the only sign of it that the directory has.
+    withheld: Vec<u64>,
+    catalogue: Catalogue,
+    is_complete: bool,
+}
+
+impl<'d> Reading<'d> {
+    /// Begins to read a directory.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn begin(files: &'d Files, directory: &'d Directory, path: &'d SafePath) -> std::io::Result<Self> {
+        let stamp = Stamp::of(&directory.stat);
+        let catalogue =
+            Catalogue { stamp, names: Vec::new(), entries: Vec::new(), is_cut: false, has_doubtful: false };
+        Ok(Self {
+            files,
+            directory,
+            path,
+            names: Dir::read_from(&directory.opened)?,
+            withheld: files.root.withheld().map(|(_, inode)| inode).collect(),
+            catalogue,
+            is_complete: false,
+        })
+    }
+
+    /// Reads until there are so many names, or no more; then it is complete.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn read(&mut self, names_max: usize) -> std::io::Result<bool> {
+        while !self.is_complete && self.catalogue.len() < names_max {
+            let Some(entry) = self.names.read() else {
+                self.is_complete = true;
+                break;
+            };
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            let is_seen = self.path.child(name).is_some_and(|path| self.files.why_hidden(&path).is_none());
+            if is_seen && let Some(nature) = self.nature(entry.file_name(), entry.file_type(), entry.ino()) {
+                self.catalogue.push(name, nature);
+            }
+        }
+        Ok(self.is_complete)
+    }
+
+    /// None for what is never served.
+    fn nature(&self, name: &std::ffi::CStr, file_type: FileType, inode: u64) -> Option<Nature> {
+        let may = |access| accessat(&self.directory.opened, name, access, AtFlags::EACCESS).is_ok();
+        match file_type {
+            FileType::Directory if may(Access::READ_OK | Access::EXEC_OK) => Some(Nature::Directory),
+            FileType::RegularFile if !self.withheld.contains(&inode) && may(Access::READ_OK) => Some(Nature::File),
+            FileType::Directory | FileType::RegularFile | FileType::Symlink | FileType::Unknown => {
+                Some(Nature::Doubtful)
+            }
+            _ => None,
+        }
+    }
+
+    /// What was read, in order.
+    pub(super) fn finish(mut self) -> Catalogue {
+        self.catalogue.is_cut |= !self.is_complete;
+        self.catalogue.sort();
+        self.catalogue.names.shrink_to_fit();
+        self.catalogue
+    }
+}

@@ -1,0 +1,33 @@
+//! A listing for programs. Pure.
+
+use serde_json::{Value, json};
+
+use super::html::Page;
+use super::text::Utc;
+
+/// `{"path", "entries": [{"name", "href", "type", "size", "modified"}], "page", "pages", "total", "complete"}`: names as
+/// UTF-8 as far as they are, links relative to the request's target, sizes in bytes and of files alone, times in UTC as in
+/// RFC 3339, or null.
+pub(super) fn render(page: &Page<'_>) -> String {
+    let entry = |(name, facts): &(&[u8], super::shown::Facts)| {
+        let mut entry = json!({
+            "name": String::from_utf8_lossy(name),
+            "href": page.href(name, facts.is_directory),
+            "type": if facts.is_directory { "directory" } else { "file" },
+            "modified": Utc::of(facts.modified).map(Utc::for_machines),
+        });
+        if !facts.is_directory {
+            entry["size"] = facts.bytes.into();
+        }
+        entry
+    };
+    let listing = json!({
+        "path": page.path,
+        "entries": page.shown.rows.iter().map(entry).collect::<Vec<Value>>(),
+        "page": page.view.page,
+        "pages": page.shown.pages,
+        "total": page.shown.total,
+        "complete": !page.is_cut,
+    });
+    format!("{listing}\n")
+}
