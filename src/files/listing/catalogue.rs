@@ -102,8 +102,7 @@ impl<'d> Reading<'d> {
     /// What the system says.
     pub(super) fn begin(files: &'d Files, directory: &'d Directory, path: &'d SafePath) -> std::io::Result<Self> {
         let stamp = Stamp::of(&directory.stat);
-        let catalogue =
-            Catalogue { stamp, names: Vec::new(), entries: Vec::new(), is_cut: false, has_doubtful: false };
+        let catalogue = Catalogue { stamp, names: Vec::new(), entries: Vec::new(), is_cut: false, has_doubtful: false };
         Ok(Self {
             files,
             directory,

@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
+use rustix::fs::{AtFlags, FileType, statat};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use self::catalogue::{Catalogue, Reading};
@@ -109,14 +110,30 @@ impl Files {
             return Ok(None);
         }
         match self.root.open_directory(path) {
+            Ok(directory) if self.has_index_name(path, &directory) => Ok(None),
             Ok(directory) => Ok(Some(Box::new(Listable { path: path.as_directory(), directory }))),
             Err(Miss::Absent) => Ok(None),
             Err(miss) => Err(self.tell(path, miss)),
         }
     }
 
+    /// Whether there is an index that is not served: who put it there doesn't want a listing in its place.
+    fn has_index_name(&self, path: &SafePath, directory: &Directory) -> bool {
+        self.options.index.iter().any(|name| {
+            let is_seen = path.child(name.as_bytes()).is_some_and(|path| self.why_hidden(&path).is_none());
+            let stat = statat(&directory.opened, name, AtFlags::SYMLINK_NOFOLLOW);
+            is_seen && stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory)
+        })
+    }
+
     /// Answers with what lies in a directory.
-    pub(super) fn list(&self, request: &Request<'_>, asked: &[u8], listable: &Listable, query: Option<&[u8]>) -> Response {
+    pub(super) fn list(
+        &self,
+        request: &Request<'_>,
+        asked: &[u8],
+        listable: &Listable,
+        query: Option<&[u8]>,
+    ) -> Response {
         let Some(view) = View::parse(query, request.fields) else {
             return self.error(StatusCode::BAD_REQUEST, asked, request.begun);
         };

@@ -58,7 +58,9 @@ mod markdown {
         fn clean<'t>(&mut self, event: Event<'t>) -> Option<Event<'t>> {
             match event {
                 Event::Html(html) | Event::InlineHtml(html) => self.html(html),
-                Event::TaskListMarker(is_done) => Some(Event::Text(if is_done { "\u{2611} " } else { "\u{2610} " }.into())),
+                Event::TaskListMarker(is_done) => {
+                    Some(Event::Text(if is_done { "\u{2611} " } else { "\u{2610} " }.into()))
+                }
                 Event::Start(tag) => self.start(tag).map(Event::Start),
                 Event::End(TagEnd::Link | TagEnd::Image) if self.kept.pop() != Some(true) => None,
                 Event::End(TagEnd::HtmlBlock) => Some(Event::End(TagEnd::Paragraph)),
@@ -173,13 +175,17 @@ mod tests {
         check("a <img src=x onerror=alert(1)> b", "<p>a &lt;img src=x onerror=alert(1)&gt; b</p>");
         check("a <!-- b --> c", "<p>a  c</p>");
         check("a\n\n<!-- b\n\nc -->\n\nd", "<p>a</p>\n<p></p>\n<p>d</p>");
-        check("```html\"onclick=x\n<b>\n```", "<pre><code class=\"language-html&quot;onclick=x\">&lt;b&gt;\n</code></pre>");
+        check(
+            "```html\"onclick=x\n<b>\n```",
+            "<pre><code class=\"language-html&quot;onclick=x\">&lt;b&gt;\n</code></pre>",
+        );
     }
 
     #[cfg(feature = "markdown")]
     #[test]
     fn links_lead_to_pages_alone() {
-        for harmless in ["a", "/a", "?a", "#a", "./a:b", "http://a", "HTTPS://a", "mailto:a@b", "//a", "a/b:c", "?a:b"] {
+        for harmless in ["a", "/a", "?a", "#a", "./a:b", "http://a", "HTTPS://a", "mailto:a@b", "//a", "a/b:c", "?a:b"]
+        {
             check(&format!("[x](<{harmless}>)"), &format!("<p><a href=\"{harmless}\">x</a></p>"));
         }
         for harmful in [

@@ -198,7 +198,8 @@ mod tests {
 
     #[track_caller]
     fn check_order(query: &str, expected: &str) {
-        let entries = [("a", true, 0, 5), ("b", true, 0, 4), ("c", false, 3, 1), ("d", false, 1, 2), ("e", false, 3, 0)];
+        let entries =
+            [("a", true, 0, 5), ("b", true, 0, 4), ("c", false, 3, 1), ("d", false, 1, 2), ("e", false, 3, 0)];
         let mut candidates: Vec<Candidate<'_>> = entries
             .iter()
             .map(|(name, is_directory, bytes, modified)| Candidate {
