@@ -16,7 +16,9 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("filter.js");
 
 /// What the page may load: nothing but its own style and script, known by their digests, and pictures of a README.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-ZyW1ZzXkTic3yLNSFHPQX/MbKCZX2/5SKw0wRtVmgnc='; script-src 'sha256-5H/UyH12k/Cax5HLD76H96GxJDCj28wbgvt4ef46gDc='; \
+pub(super) const POLICY: &str = "default-src 'none'; \
+    style-src 'sha256-coZqPLCSRr/P/5EBHTLAhJHZKnNNUU9jHGaxakbWjD0='; \
+    script-src 'sha256-5H/UyH12k/Cax5HLD76H96GxJDCj28wbgvt4ef46gDc='; \
     img-src 'self' http: https: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
 
 /// A page of a listing.

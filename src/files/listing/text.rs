@@ -25,20 +25,26 @@ fn is_special(character: char) -> bool {
     matches!(character, '&' | '<' | '>' | '"' | '\'')
 }
 
-/// A name as it is shown: bytes that are no UTF-8 as U+FFFD, and control characters, which would not be seen, as their
-/// pictures.
+/// A name as it is shown: control characters, which would not be seen, as their pictures; bytes that are no UTF-8, and what
+/// would turn the order of the letters behind it, as U+FFFD, so that no name looks like another.
 pub(super) fn shown(name: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(name);
-    if !text.contains(char::is_control) {
+    if !text.contains(|character: char| character.is_control() || turns(character)) {
         return text;
     }
     let picture = |character: char| match u32::from(character) {
         control @ 0..=0x1f => char::from_u32(0x2400 + control).unwrap_or(char::REPLACEMENT_CHARACTER),
         0x7f => '\u{2421}',
         0x80..=0x9f => char::REPLACEMENT_CHARACTER,
+        _ if turns(character) => char::REPLACEMENT_CHARACTER,
         _ => character,
     };
     Cow::Owned(text.chars().map(picture).collect())
+}
+
+/// Whether it sets the direction of what follows, or ends the line.
+fn turns(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A size as people read it, with three digits or four: `999 B`, `12.3 KB`. Units are powers of 1000.
@@ -140,7 +146,7 @@ mod tests {
             (b"a\nb\x1b[31m", "a\u{240a}b\u{241b}[31m"),
             (b"\x7f\xc2\x85", "\u{2421}\u{fffd}"),
             (b"\xff\xc0", "\u{fffd}\u{fffd}"),
-            ("\u{202e}".as_bytes(), "\u{202e}"),
+            ("\u{202e}txt.exe".as_bytes(), "\u{fffd}txt.exe"),
         ] {
             assert_eq!(shown(name), expected);
         }
