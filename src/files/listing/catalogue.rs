@@ -1,9 +1,10 @@
-//! The names of a directory that a client may see, in order: read once, and kept while the directory is in the same state.
+//! The names of a directory that a client may see, in order: read once, and kept while the directory is in the same
+//! state.
 //!
-//! What a request of a name would be told depends on more than its directory: on what a link leads to, on permissions. So
-//! such names are in doubt here, and are looked at anew each time they might be shown.
+//! What a link leads to, and so whether it is shown, depends on more than its directory. Such names are in doubt here,
+//! and are looked at anew for each request.
 
-use rustix::fs::{Access, AtFlags, Dir, FileType, accessat};
+use rustix::fs::{Dir, FileType};
 
 use super::order::push_key;
 use crate::files::Files;
@@ -36,7 +37,7 @@ struct Entry {
 pub(super) enum Nature {
     Directory,
     File,
-    /// A link, or something that couldn't be read, or is withheld: to be looked at whenever it matters.
+    /// A link, something that may be withheld, or whatever the file system doesn't tell.
     Doubtful,
 }
 
@@ -46,7 +47,7 @@ impl Catalogue {
     }
 
     /// Each name and its nature, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Nature)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], Nature)> {
         self.entries.iter().map(|entry| (self.name(entry), entry.nature))
     }
 
@@ -86,7 +87,6 @@ impl Catalogue {
 /// A catalogue that is being made.
 pub(super) struct Reading<'d> {
     files: &'d Files,
-    directory: &'d Directory,
     path: &'d SafePath,
     names: Dir,
     /// The configuration in use, by its inodes: the only sign of it that the directory has.
@@ -105,7 +105,6 @@ impl<'d> Reading<'d> {
         let catalogue = Catalogue { stamp, names: Vec::new(), entries: Vec::new(), is_cut: false, has_doubtful: false };
         Ok(Self {
             files,
-            directory,
             path,
             names: Dir::read_from(&directory.opened)?,
             withheld: files.root.withheld().map(|(_, inode)| inode).collect(),
@@ -127,7 +126,7 @@ impl<'d> Reading<'d> {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             let is_seen = self.path.child(name).is_some_and(|path| self.files.why_hidden(&path).is_none());
-            if is_seen && let Some(nature) = self.nature(entry.file_name(), entry.file_type(), entry.ino()) {
+            if is_seen && let Some(nature) = self.nature(entry.file_type(), entry.ino()) {
                 self.catalogue.push(name, nature);
             }
         }
@@ -135,14 +134,11 @@ impl<'d> Reading<'d> {
     }
 
     /// None for what is never served.
-    fn nature(&self, name: &std::ffi::CStr, file_type: FileType, inode: u64) -> Option<Nature> {
-        let may = |access| accessat(&self.directory.opened, name, access, AtFlags::EACCESS).is_ok();
+    fn nature(&self, file_type: FileType, inode: u64) -> Option<Nature> {
         match file_type {
-            FileType::Directory if may(Access::READ_OK | Access::EXEC_OK) => Some(Nature::Directory),
-            FileType::RegularFile if !self.withheld.contains(&inode) && may(Access::READ_OK) => Some(Nature::File),
-            FileType::Directory | FileType::RegularFile | FileType::Symlink | FileType::Unknown => {
-                Some(Nature::Doubtful)
-            }
+            FileType::Directory => Some(Nature::Directory),
+            FileType::RegularFile if !self.withheld.contains(&inode) => Some(Nature::File),
+            FileType::RegularFile | FileType::Symlink | FileType::Unknown => Some(Nature::Doubtful),
             _ => None,
         }
     }

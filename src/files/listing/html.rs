@@ -1,14 +1,14 @@
 //! A listing for people: a page that is whole without JavaScript, and a small script for who has it. Pure.
 //!
-//! All that comes from names goes through `escape` or `encode_segment`. Links are relative, so that a proxy may serve them
-//! beneath another path, and begin with a dot, so that no name is taken for a scheme or a host.
+//! All that comes from names goes through `escape` or `encode_segment`. Links are relative, so that a proxy may serve
+//! them beneath another path, and begin with a dot, so that no name is taken for a scheme or a host.
 
 use std::fmt::Write as _;
 
 use percent_encoding::percent_decode;
 
 use super::query::{Sort, View};
-use super::shown::{Facts, Shown};
+use super::shown::{Row, Shown};
 use super::text::{Utc, count, escape, shown, size};
 use crate::files::target::encode_segment;
 
@@ -17,7 +17,7 @@ const SCRIPT: &str = include_str!("filter.js");
 
 /// What the page may load: nothing but its own style and script, known by their digests, and pictures of a README.
 pub(super) const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-coZqPLCSRr/P/5EBHTLAhJHZKnNNUU9jHGaxakbWjD0='; \
+    style-src 'sha256-3BbsEIt7//wqS572+Z2tz8QSJWCXa4/Me1u+xs8rA/w='; \
     script-src 'sha256-5H/UyH12k/Cax5HLD76H96GxJDCj28wbgvt4ef46gDc='; \
     img-src 'self' http: https: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
 
@@ -127,11 +127,12 @@ impl Page<'_> {
             let up = self.up(1);
             let _ = writeln!(
                 html,
-                "<tr class=\"folder\"><th scope=\"row\"><a href=\"{up}\">../ (parent directory)</a></th><td></td><td></td></tr>"
+                "<tr class=\"folder\"><th scope=\"row\"><a href=\"{up}\">../ (parent directory)</a></th>\
+                 <td></td><td></td></tr>"
             );
         }
-        for (name, facts) in &self.shown.rows {
-            self.row(html, name, facts);
+        for row in &self.shown.rows {
+            self.row(html, row);
         }
         html.push_str("</tbody>\n</table></div>\n");
     }
@@ -156,8 +157,8 @@ impl Page<'_> {
         caption
     }
 
-    /// A column's head sorts by it, or, where that is so already, the other way round. Who sorts by size or date looks for
-    /// what is largest or newest first.
+    /// A column's head sorts by it, or, where that is so already, the other way round. Who sorts by size or date looks
+    /// for what is largest or newest first.
     fn column(&self, html: &mut String, sort: Sort, title: &str) {
         let is_current = self.view.sort == sort;
         let is_descending = if is_current { !self.view.is_descending } else { sort != Sort::Name };
@@ -170,20 +171,20 @@ impl Page<'_> {
         let _ = write!(html, "<th scope=\"col\"{state}><a href=\"{}\">{title}{mark}</a></th>", escape(&query));
     }
 
-    fn row(&self, html: &mut String, name: &[u8], facts: &Facts) {
-        let (class, slash) = if facts.is_directory { (" class=\"folder\"", "/") } else { ("", "") };
-        let (href, text) = (self.href(name, facts.is_directory), shown(name));
+    fn row(&self, html: &mut String, row: &Row<'_>) {
+        let (class, slash) = if row.is_directory { (" class=\"folder\"", "/") } else { ("", "") };
+        let (href, text) = (self.href(row.name, row.is_directory), shown(row.name));
         let (href, text) = (escape(&href), escape(&text));
         let _ = write!(
             html,
             "<tr{class} data-entry><th scope=\"row\"><a href=\"{href}\"><bdi>{text}</bdi>{slash}</a></th><td>"
         );
-        if !facts.is_directory {
-            let (bytes, text) = (facts.bytes, size(facts.bytes));
+        if !row.is_directory {
+            let (bytes, text) = (row.bytes(), size(row.bytes()));
             let _ = write!(html, "<data value=\"{bytes}\" title=\"{} bytes\">{text}</data>", count(bytes));
         }
         html.push_str("</td><td>");
-        if let Some(time) = Utc::of(facts.modified) {
+        if let Some(time) = Utc::of(row.modified()) {
             let (exact, text) = (time.for_machines(), time.for_people());
             let _ = write!(html, "<time datetime=\"{exact}\">{text}</time>");
         }
@@ -256,13 +257,18 @@ mod tests {
         View::parse(Some(query.as_bytes()), Fields::of(&[])).unwrap()
     }
 
-    fn page<'p>(path: &'p str, view: &'p View, rows: Vec<(&'p [u8], Facts)>) -> Page<'p> {
+    fn page<'p>(path: &'p str, view: &'p View, rows: Vec<Row<'p>>) -> Page<'p> {
         let shown = Shown { total: rows.len(), rows, pages: 1 };
         Page { path, is_slashed: true, view, shown, is_cut: false, readme: None }
     }
 
-    const FILE: Facts = Facts { is_directory: false, bytes: 12_345, modified: 0 };
-    const DIRECTORY: Facts = Facts { is_directory: true, bytes: 4096, modified: 0 };
+    fn file(name: &[u8]) -> Row<'_> {
+        Row::new(name, false, 12_345)
+    }
+
+    fn directory(name: &[u8]) -> Row<'_> {
+        Row::new(name, true, 4_096)
+    }
 
     /// `# % ? :` and spaces in names broke the links of others.
     #[test]
@@ -287,7 +293,7 @@ mod tests {
     #[test]
     fn the_page_says_what_is_there() {
         let view = view("");
-        let html = page("/a%20b/", &view, vec![(b"sub", DIRECTORY), (b"x&y", FILE)]).render();
+        let html = page("/a%20b/", &view, vec![directory(b"sub"), file(b"x&y")]).render();
         for part in [
             "<title>Index of /a b/</title>",
             "<a href=\"./../\"><bdi>root</bdi></a>",
@@ -295,8 +301,10 @@ mod tests {
             "<th scope=\"col\" aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">Name",
             "<th scope=\"col\"><a href=\"?sort=size&amp;order=desc\">Size</a>",
             "<a href=\"./../\">../ (parent directory)</a>",
-            "<a href=\"./sub/\"><bdi>sub</bdi>/</a></th><td></td><td><time datetime=\"1970-01-01T00:00:00Z\">1970-01-01 00:00</time>",
-            "<a href=\"./x&amp;y\"><bdi>x&amp;y</bdi></a></th><td><data value=\"12345\" title=\"12,345 bytes\">12.3 KB</data>",
+            "<a href=\"./sub/\"><bdi>sub</bdi>/</a></th><td></td><td>",
+            "<time datetime=\"1970-01-01T00:00:00Z\">1970-01-01 00:00</time>",
+            "<a href=\"./x&amp;y\"><bdi>x&amp;y</bdi></a></th><td>",
+            "<data value=\"12345\" title=\"12,345 bytes\">12.3 KB</data>",
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
         }
@@ -305,7 +313,7 @@ mod tests {
     #[test]
     fn many_pages_have_few_links() {
         let view = view("page=50&q=%22");
-        let mut page = page("/", &view, vec![(b"a", FILE)]);
+        let mut page = page("/", &view, vec![file(b"a")]);
         (page.shown.pages, page.shown.total) = (200, 200_000);
         let html = page.render();
         assert!(html.contains("200,000 entries with \u{201c}&quot;\u{201d} in the name; page 50 of 200</caption>"));
@@ -321,7 +329,7 @@ mod tests {
             let marks = |name: &str, filter: &str| {
                 let mut view = view("");
                 view.filter = filter.to_owned();
-                let html = page("/x/", &view, vec![(name.as_bytes(), FILE)]).render();
+                let html = page("/x/", &view, vec![file(name.as_bytes())]).render();
                 html.chars().filter(|mark| "<>\"".contains(*mark)).collect::<String>()
             };
             prop_assert_eq!(marks(&name, &filter), marks("a", if filter.is_empty() { "" } else { "b" }));

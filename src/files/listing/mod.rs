@@ -1,13 +1,13 @@
 //! What lies in a directory that has no index: a page for people, or JSON for programs.
 //!
-//! The steps, a file each: `query` (what is wanted), `catalogue` (the names that may be seen, in the `order` that people
-//! expect), `shown` (which of them, and what they are like now), `readme`, and `html` or `json`, which write names, sizes
-//! and times as `text` says.
+//! The steps, a file each: `query` (what is wanted), `catalogue` (the names that may be seen, in the `order` that
+//! people expect), `shown` (which of them, and what they are like now), `readme`, and `html` or `json`, which write
+//! names, sizes and times as `text` says.
 //!
-//! Nothing that is kept can be stale. Names are kept as long as their directory is in the same state, which every change of
-//! names changes. What entries are like doesn't show in that, so each that is shown is looked at for each request; a page
-//! that was made is kept under a digest of all that it shows. What is answered is a representation like that of a file, with
-//! a tag of its content, ranges, and variants made on the fly.
+//! Nothing that is kept can be stale. Names are kept as long as their directory is in the same state, which every
+//! change of names changes. What entries are like doesn't show in that, so each that is shown is looked at for each
+//! request; a page that was made is kept under a digest of the states of all that it shows. What is answered is a
+//! representation like that of a file, with a tag of its content, ranges, and variants made on the fly.
 //!
 //! A directory with many names is read and searched as slow work, one at a time, so that memory is bounded.
 
@@ -47,7 +47,8 @@ use super::validators::Validators;
 use super::{Files, NO_CACHE};
 use crate::http::{Request, Response, slow};
 
-/// Of `cache_bytes_max` listings have a part in so many, where directories are listed: half of it for names, half for pages.
+/// Of `cache_bytes_max` listings have a part in so many, where directories are listed: half of it for names, half for
+/// pages.
 const CACHE_PART: u64 = 8;
 
 /// What a kept catalogue or page may well take, in bytes.
@@ -220,14 +221,17 @@ impl Files {
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let Listable { path, directory } = listable;
         let looking = Looking::new(self, directory, path);
-        let shown = looking.show(catalogue, view, self.options.list_page_entries).ok_or(Nothing::Absent)?;
+        let mut shown = looking.show(catalogue, view, self.options.list_page_entries).ok_or(Nothing::Absent)?;
         let readme = if has_readme(view) { self.find_readme(path, catalogue) } else { None };
         let target = format!("{}{}", self.options.prefix, path.canonical());
-        let is_settled = readme.as_ref().is_none_or(|readme| readme.stamp.is_settled(SystemTime::now()));
         let digest = digest(&target, view, &shown, catalogue.is_cut, readme.as_ref().map(|readme| readme.stamp));
+        let now = SystemTime::now();
+        let is_settled = shown.rows.iter().map(|row| row.stamp).chain(readme.as_ref().map(|readme| readme.stamp));
+        let is_settled = is_settled.into_iter().all(|stamp| stamp.is_settled(now));
         if let Some(kept) = self.listings.pages.find(&digest.to_ne_bytes(), None).filter(|_| is_settled) {
             return Ok(kept);
         }
+        let is_kept = looking.verify(&mut shown) && is_settled;
         let is_slashed = self.options.trailing_slash != TrailingSlash::Never || path.is_root();
         let base = Page::base(&target, is_slashed);
         let readme = readme.and_then(|readme| readme.read(&base));
@@ -239,7 +243,7 @@ impl Files {
         let made = self.represent(path, view.format, catalogue.stamp, content.into());
         let bytes = made.memory_bytes().unwrap_or_default();
         let entry = Arc::new(Entry::new(made, bytes, Evidence::begin()));
-        if is_settled {
+        if is_kept {
             self.listings.pages.insert(&digest.to_ne_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
@@ -297,18 +301,23 @@ impl<'c> Readme<'c> {
     }
 }
 
-/// Of all that a page shows.
+/// Of all that a page shows, and of what decides that.
 fn digest(target: &str, view: &View, shown: &Shown<'_>, is_cut: bool, readme: Option<Stamp>) -> u128 {
     let mut hasher = Xxh3::new();
     let whole = (target, view, shown.total, shown.pages, is_cut, readme);
     hasher.update(format!("{whole:?}").as_bytes());
-    for (name, facts) in &shown.rows {
+    for row in &shown.rows {
         // No name has it.
         hasher.update(b"/");
-        hasher.update(name);
-        hasher.update(&[0, u8::from(facts.is_directory)]);
-        hasher.update(&facts.bytes.to_ne_bytes());
-        hasher.update(&facts.modified.to_ne_bytes());
+        hasher.update(row.name);
+        let Stamp { device, inode, version, changed } = row.stamp;
+        for number in [device, inode, version.bytes, u64::from(row.is_directory)] {
+            hasher.update(&number.to_ne_bytes());
+        }
+        for (seconds, nanoseconds) in [version.modified, changed] {
+            hasher.update(&seconds.to_ne_bytes());
+            hasher.update(&nanoseconds.to_ne_bytes());
+        }
     }
     hasher.digest128()
 }

@@ -2,8 +2,9 @@
 //!
 //! Names aren't compared, but what is made of each once: 50,000 of them are compared some 800,000 times.
 
-/// Appends what sorts by its bytes as this name sorts among others: letters in lower case, and each run of digits as its
-/// count of digits and these, without zeros in front. Names that are the same but for case and such zeros have the same.
+/// Appends what sorts by its bytes as this name sorts among others: letters in lower case, and each run of digits as
+/// its count of digits and these, without zeros in front. Names that are the same but for case and such zeros have the
+/// same.
 pub(super) fn push_key(name: &[u8], key: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(name);
     let mut rest = &*text;

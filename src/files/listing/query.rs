@@ -47,8 +47,8 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Reads a query: `sort=name|size|date`, `order=asc|desc`, `page=1`, `q=text`, `json`. Of a key that is repeated the last
-    /// counts; others mean nothing here. None where one of these keys has a value that it can't have.
+    /// Reads a query: `sort=name|size|date`, `order=asc|desc`, `page=1`, `q=text`, `json`. Of a key that is repeated
+    /// the last counts; others mean nothing here. None where one of these keys has a value that it can't have.
     pub(super) fn parse(query: Option<&[u8]>, fields: Fields<'_>) -> Option<Self> {
         let mut view = Self {
             sort: Sort::Name,

@@ -1,8 +1,8 @@
-//! The README of a directory, as a part of its page: Markdown with nothing in it that runs or leads to anything but pages.
-//! Pure.
+//! The README of a directory, as a part of its page: Markdown with nothing in it that runs or leads to anything but
+//! pages. Pure.
 //!
-//! HTML in it is text like any other, as it is shown to whoever looks at the directory, whoever wrote it. Headings move down
-//! by one, as the page has its own at the top.
+//! HTML in it is text like any other, as it is shown to whoever looks at the directory, whoever wrote it. Headings move
+//! down by one, as the page has its own at the top.
 
 use super::text::escape;
 
@@ -112,8 +112,8 @@ mod markdown {
         scheme(url).is_none_or(|scheme| SCHEMES.iter().any(|harmless| scheme.eq_ignore_ascii_case(harmless)))
     }
 
-    /// What stands before the first colon, where that is no part of a path; as browsers read it, which don't see white space
-    /// and control characters there.
+    /// What stands before the first colon, where that is no part of a path; as browsers read it, which don't see white
+    /// space and control characters there.
     fn scheme(url: &str) -> Option<String> {
         let seen: String = url.chars().filter(|character| *character > ' ' && !character.is_control()).collect();
         let (scheme, _) = seen.split_once(':')?;

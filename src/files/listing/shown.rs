@@ -1,44 +1,64 @@
 //! Which entries a view shows, and what they are like now.
 
-use std::ffi::{CStr, CString};
-
 use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, statat};
 
 use super::catalogue::{Catalogue, Nature};
 use super::query::{Sort, View};
 use crate::files::Files;
 use crate::files::root::{Directory, Found, identity};
-use crate::files::stamp::Evidence;
+use crate::files::stamp::{Evidence, Stamp};
 use crate::files::target::SafePath;
-use crate::http::FileVersion;
 
 /// What a page shows of a directory.
 #[derive(Debug)]
 pub(super) struct Shown<'c> {
-    pub(super) rows: Vec<(&'c [u8], Facts)>,
-    /// Entries on all pages together.
+    pub(super) rows: Vec<Row<'c>>,
+    /// Entries on all pages together. Where there are several, one that may not be read counts, and is left out of its
+    /// page: to know of each would be to ask for each.
     pub(super) total: usize,
     /// At least 1.
     pub(super) pages: usize,
 }
 
-/// What is told of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+/// An entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'c> {
+    pub(super) name: &'c [u8],
     pub(super) is_directory: bool,
-    /// Of a file; of a directory it means nothing.
-    pub(super) bytes: u64,
-    /// Seconds since 1970.
-    pub(super) modified: i64,
+    /// The state of what it leads to.
+    pub(super) stamp: Stamp,
+    /// It was found as a request would find it.
+    is_sure: bool,
 }
 
-/// A name that is shown on some page.
+impl<'c> Row<'c> {
+    /// One of 1970.
+    #[cfg(test)]
+    pub(super) fn new(name: &'c [u8], is_directory: bool, bytes: u64) -> Self {
+        let version = crate::http::FileVersion { bytes, modified: (0, 0) };
+        let stamp = Stamp { device: 1, inode: 1, version, changed: (0, 0) };
+        Self { name, is_directory, stamp, is_sure: true }
+    }
+
+    /// Of a file; of a directory it means nothing.
+    pub(super) fn bytes(&self) -> u64 {
+        self.stamp.version.bytes
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn modified(&self) -> i64 {
+        self.stamp.version.modified.0
+    }
+}
+
+/// A name that belongs on some page.
 #[derive(Clone, Copy)]
 struct Candidate<'c> {
     name: &'c [u8],
     is_directory: bool,
-    /// Known where the order depends on it, or whether it is shown at all.
-    facts: Option<Facts>,
+    is_doubtful: bool,
+    /// What it is sorted by, if not by its name.
+    rank: i64,
 }
 
 /// Looks at the entries of a directory.
@@ -57,65 +77,70 @@ impl<'d> Looking<'d> {
 
     /// The entries of a page. None where there is no such page.
     pub(super) fn show<'c>(&self, catalogue: &'c Catalogue, view: &View, page_entries: usize) -> Option<Shown<'c>> {
-        let mut candidates = self.candidates(catalogue, view);
-        let (total, pages) = (candidates.len(), candidates.len().div_ceil(page_entries).max(1));
-        if view.page > pages {
-            return None;
-        }
-        arrange(&mut candidates, view);
-        let on_page = candidates.into_iter().skip((view.page - 1) * page_entries).take(page_entries);
-        let looked_at = |candidate: Candidate<'c>| {
-            let Candidate { name, is_directory, facts } = candidate;
-            Some((name, facts.or_else(|| self.look(name, is_directory))?))
+        let skipped = (view.page - 1).saturating_mul(page_entries);
+        let (total, on_page) = if view.sort == Sort::Name && view.filter.is_empty() && !catalogue.has_doubtful {
+            (catalogue.len(), in_their_order(catalogue, view.is_descending, skipped, page_entries))
+        } else {
+            let mut candidates = self.candidates(catalogue, view);
+            arrange(&mut candidates, view);
+            (candidates.len(), candidates.into_iter().skip(skipped).take(page_entries).collect())
         };
-        let rows = on_page.filter_map(looked_at).collect();
-        Some(Shown { rows, total, pages })
+        let pages = total.div_ceil(page_entries).max(1);
+        let look = |candidate: Candidate<'c>| match candidate.is_doubtful {
+            true => self.look_into(candidate.name),
+            false => self.look(candidate.name, candidate.is_directory),
+        };
+        (view.page <= pages).then(|| Shown { rows: on_page.into_iter().filter_map(look).collect(), total, pages })
     }
 
     fn candidates<'c>(&self, catalogue: &'c Catalogue, view: &View) -> Vec<Candidate<'c>> {
         let mut filter = Filter::new(&view.filter);
+        let rank = |row: &Row<'_>| match view.sort {
+            Sort::Name => 0,
+            Sort::Size => i64::try_from(row.bytes()).unwrap_or(i64::MAX),
+            Sort::Date => row.modified(),
+        };
         let candidate = |(name, nature)| {
-            let (is_directory, facts) = match nature {
-                Nature::Doubtful => {
-                    let facts = self.look_into(name)?;
-                    (facts.is_directory, Some(facts))
-                }
-                Nature::Directory | Nature::File if view.sort == Sort::Name => (nature == Nature::Directory, None),
-                Nature::Directory | Nature::File => {
-                    let is_directory = nature == Nature::Directory;
-                    (is_directory, Some(self.look(name, is_directory)?))
-                }
-            };
-            Some(Candidate { name, is_directory, facts })
+            let (is_directory, is_doubtful) = (nature == Nature::Directory, nature == Nature::Doubtful);
+            if view.sort == Sort::Name && !is_doubtful {
+                return Some(Candidate { name, is_directory, is_doubtful, rank: 0 });
+            }
+            let row = if is_doubtful { self.look_into(name) } else { self.look(name, is_directory) }?;
+            Some(Candidate { name, is_directory: row.is_directory, is_doubtful, rank: rank(&row) })
         };
         catalogue.iter().filter(|(name, _)| filter.matches(name)).filter_map(candidate).collect()
     }
 
-    /// What an entry is like that was a directory or a file when the names were read. None where it is another, or would
-    /// not be served.
-    fn look(&self, name: &[u8], is_directory: bool) -> Option<Facts> {
-        let mut bytes = [0; 256];
-        let long;
-        // Names are nearly always short enough for the stack.
-        let name = match bytes.get_mut(..name.len() + 1) {
-            Some(bytes) => {
-                bytes[..name.len()].copy_from_slice(name);
-                CStr::from_bytes_with_nul(bytes).ok()?
+    /// Leaves out what may not be read. Gives whether that holds as long as all is in the same state: not where it is
+    /// for its index that a directory is shown.
+    pub(super) fn verify(&self, shown: &mut Shown<'_>) -> bool {
+        let mut holds = true;
+        shown.rows.retain(|row| {
+            if row.is_sure || self.may_be_read(row) {
+                return true;
             }
-            None => {
-                long = CString::new(name).ok()?;
-                &*long
-            }
-        };
+            holds &= !row.is_directory;
+            self.look_into(row.name).is_some()
+        });
+        if shown.pages == 1 {
+            shown.total = shown.rows.len();
+        }
+        holds
+    }
+
+    fn may_be_read(&self, row: &Row<'_>) -> bool {
+        let access = if row.is_directory { Access::READ_OK | Access::EXEC_OK } else { Access::READ_OK };
+        accessat(&self.directory.opened, row.name, access, AtFlags::EACCESS).is_ok()
+    }
+
+    /// What an entry is like that was a directory or a file when the names were read. None where it is another by now.
+    fn look<'c>(&self, name: &'c [u8], is_directory: bool) -> Option<Row<'c>> {
         let stat = statat(&self.directory.opened, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let access = if is_directory { Access::READ_OK | Access::EXEC_OK } else { Access::READ_OK };
-        let facts = self.facts(&stat)?;
-        let is_same = facts.is_directory == is_directory;
-        (is_same && accessat(&self.directory.opened, name, access, AtFlags::EACCESS).is_ok()).then_some(facts)
+        self.row(name, &stat, false).filter(|row| row.is_directory == is_directory)
     }
 
     /// The same of an entry in doubt: what a request of it would lead to.
-    fn look_into(&self, name: &[u8]) -> Option<Facts> {
+    fn look_into<'c>(&self, name: &'c [u8]) -> Option<Row<'c>> {
         let path = self.path.child(name)?;
         let root = &self.files.root;
         match root.open_from(&self.directory.root, &path).ok()? {
@@ -123,36 +148,48 @@ impl<'d> Looking<'d> {
             Found::Directory(stat) => {
                 let is_answered = root.open_directory(&path).is_ok()
                     || self.files.open_index(&path, &mut Evidence::begin()).is_ok_and(|index| index.is_some());
-                is_answered.then(|| self.facts(&stat))?
+                is_answered.then(|| self.row(name, &stat, true))?
             }
-            Found::File(_, stat) => self.facts(&stat),
+            Found::File(_, stat) => self.row(name, &stat, true),
         }
     }
 
-    fn facts(&self, stat: &Stat) -> Option<Facts> {
+    fn row<'c>(&self, name: &'c [u8], stat: &Stat, is_sure: bool) -> Option<Row<'c>> {
         let is_directory = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => true,
             FileType::RegularFile => false,
             _ => return None,
         };
-        if self.withheld.contains(&identity(stat)) {
-            return None;
-        }
-        let version = FileVersion::of_stat(stat);
-        Some(Facts { is_directory, bytes: version.bytes, modified: version.modified.0 })
+        let is_withheld = self.withheld.contains(&identity(stat));
+        (!is_withheld).then(|| Row { name, is_directory, stamp: Stamp::of(stat), is_sure })
+    }
+}
+
+/// Some of the names, in the order that they have anyway: most requests are for that, and then nothing has to be made
+/// of those that are not shown.
+fn in_their_order(catalogue: &Catalogue, is_descending: bool, skipped: usize, taken: usize) -> Vec<Candidate<'_>> {
+    let of = |nature| {
+        let candidate =
+            move |name| Candidate { name, is_directory: nature == Nature::Directory, is_doubtful: false, rank: 0 };
+        catalogue.iter().filter(move |(_, other)| *other == nature).map(move |(name, _)| candidate(name))
+    };
+    let (directories, files) = (of(Nature::Directory), of(Nature::File));
+    match is_descending {
+        false => directories.chain(files).skip(skipped).take(taken).collect(),
+        true => directories.rev().chain(files.rev()).skip(skipped).take(taken).collect(),
     }
 }
 
 /// Directories first; they have no size, so that by size they are in the order of their names.
 fn arrange(candidates: &mut Vec<Candidate<'_>>, view: &View) {
-    let facts = |candidate: &Candidate<'_>| candidate.facts.map_or((0, 0), |facts| (facts.bytes, facts.modified));
     let (mut directories, mut files): (Vec<_>, Vec<_>) =
         candidates.drain(..).partition(|candidate| candidate.is_directory);
     // These sorts keep the order of names among equals.
-    match view.sort {
-        Sort::Name => {}
-        Sort::Size => files.sort_by_key(|file| facts(file).0),
-        Sort::Date => [&mut directories, &mut files].into_iter().for_each(|part| part.sort_by_key(|one| facts(one).1)),
+    if view.sort != Sort::Name {
+        files.sort_by_key(|file| file.rank);
+    }
+    if view.sort == Sort::Date {
+        directories.sort_by_key(|directory| directory.rank);
     }
     if view.is_descending {
         files.reverse();
@@ -200,15 +237,17 @@ mod tests {
     fn check_order(query: &str, expected: &str) {
         let entries =
             [("a", true, 0, 5), ("b", true, 0, 4), ("c", false, 3, 1), ("d", false, 1, 2), ("e", false, 3, 0)];
+        let view = view(query);
         let mut candidates: Vec<Candidate<'_>> = entries
             .iter()
             .map(|(name, is_directory, bytes, modified)| Candidate {
                 name: name.as_bytes(),
                 is_directory: *is_directory,
-                facts: Some(Facts { is_directory: *is_directory, bytes: *bytes, modified: *modified }),
+                is_doubtful: false,
+                rank: if view.sort == Sort::Size { *bytes } else { *modified },
             })
             .collect();
-        arrange(&mut candidates, &view(query));
+        arrange(&mut candidates, &view);
         let names: Vec<u8> = candidates.iter().flat_map(|candidate| candidate.name.iter().copied()).collect();
         assert_eq!(String::from_utf8_lossy(&names), expected, "{query}");
     }

@@ -25,8 +25,8 @@ fn is_special(character: char) -> bool {
     matches!(character, '&' | '<' | '>' | '"' | '\'')
 }
 
-/// A name as it is shown: control characters, which would not be seen, as their pictures; bytes that are no UTF-8, and what
-/// would turn the order of the letters behind it, as U+FFFD, so that no name looks like another.
+/// A name as it is shown: control characters, which would not be seen, as their pictures; bytes that are no UTF-8, and
+/// what would turn the order of the letters behind it, as U+FFFD, so that no name looks like another.
 pub(super) fn shown(name: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(name);
     if !text.contains(|character: char| character.is_control() || turns(character)) {
@@ -85,7 +85,8 @@ pub(super) struct Utc {
 }
 
 impl Utc {
-    /// Of seconds since 1970, or before it; none in years that don't have four digits, as a file system may hold any number.
+    /// Of seconds since 1970, or before it; none in years that don't have four digits, as a file system may hold any
+    /// number.
     pub(super) fn of(seconds: i64) -> Option<Self> {
         const YEARS_0_TO_9999: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
         if !YEARS_0_TO_9999.contains(&seconds) {
@@ -108,8 +109,8 @@ impl Utc {
     }
 }
 
-/// Year, month and day of a day counted from 1970. Years are counted here from March on, so that a leap day is the last,
-/// and in the 400 years after which the calendar repeats.
+/// Year, month and day of a day counted from 1970. Years are counted here from March on, so that a leap day is the
+/// last, and in the 400 years after which the calendar repeats.
 fn date_of(days: i64) -> (i64, i64, i64) {
     const CYCLE_DAYS: i64 = 146_097;
     /// From the first of March of the year 0 to 1970.
