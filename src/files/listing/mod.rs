@@ -238,7 +238,7 @@ impl Files {
         let page = Page { path: &target, is_slashed, view, shown, is_cut: catalogue.is_cut, readme };
         let content = match view.format {
             Format::Html => page.render(),
-            Format::Json => json::render(&page),
+            Format::Json => json::render(&page).map_err(|error| self.fail(path, &error.into()))?,
         };
         let made = self.represent(path, view.format, catalogue.stamp, content.into());
         let bytes = made.memory_bytes().unwrap_or_default();
