@@ -460,6 +460,8 @@ fn fifty_thousand_entries_come_in_pages_each_once() {
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
     let grown = server.process().memory_kib().saturating_sub(before);
     assert!(grown < 48 << 10, "it took {grown} KiB more");
+    let exact = Salver::set(&site, &[("list_entries_max", "50000")]);
+    assert_eq!(json(&exact, "/many/")["complete"], true);
     // There is a limit to what is read of a directory, and it is told.
     let limited = Salver::set(&site, &[("list_entries_max", "20000")]);
     let listing = json(&limited, "/many/");

@@ -144,10 +144,17 @@ impl<'d> Reading<'d> {
     }
 
     /// What was read, in order.
-    pub(super) fn finish(mut self) -> Catalogue {
-        self.catalogue.is_cut |= !self.is_complete;
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn finish(mut self) -> std::io::Result<Catalogue> {
+        // One more tells whether something is left out.
+        let kept = self.catalogue.len();
+        self.read(kept + 1)?;
+        self.catalogue.is_cut |= self.catalogue.len() > kept;
+        self.catalogue.entries.truncate(kept);
         self.catalogue.sort();
         self.catalogue.names.shrink_to_fit();
-        self.catalogue
+        Ok(self.catalogue)
     }
 }

@@ -4,7 +4,7 @@ const form = document.querySelector("form[data-complete]");
 if (form) {
   const input = form.elements.q;
   const rows = [...document.querySelectorAll("tbody tr[data-entry]")];
-  const names = rows.map((row) => row.querySelector("a").textContent.toLowerCase());
+  const names = rows.map((row) => row.querySelector("bdi").textContent.toLowerCase());
   const narrow = () => {
     const wanted = input.value.toLowerCase();
     let count = 0;

@@ -177,7 +177,7 @@ impl Files {
         let failed = |error: std::io::Error| self.fail(path, &error);
         let mut reading = Reading::begin(self, directory, path).map_err(failed)?;
         let finish = |reading: Reading<'_>| {
-            let kept = self.keep_catalogue(key, reading.finish());
+            let kept = self.keep_catalogue(key, reading.finish().map_err(failed)?);
             self.page(listable, &kept.value, view)
         };
         let entries_max = self.options.list_entries_max;
@@ -226,8 +226,8 @@ impl Files {
         let target = format!("{}{}", self.options.prefix, path.canonical());
         let digest = digest(&target, view, &shown, catalogue.is_cut, readme.as_ref().map(|readme| readme.stamp));
         let now = SystemTime::now();
-        let is_settled = shown.rows.iter().map(|row| row.stamp).chain(readme.as_ref().map(|readme| readme.stamp));
-        let is_settled = is_settled.into_iter().all(|stamp| stamp.is_settled(now));
+        let mut stamps = shown.rows.iter().map(|row| row.stamp).chain(readme.as_ref().map(|readme| readme.stamp));
+        let is_settled = stamps.all(|stamp| stamp.is_settled(now));
         if let Some(kept) = self.listings.pages.find(&digest.to_ne_bytes(), None).filter(|_| is_settled) {
             return Ok(kept);
         }
