@@ -51,8 +51,11 @@ use crate::http::{Request, Response, slow};
 /// pages.
 const CACHE_PART: u64 = 8;
 
-/// What a kept catalogue or page may well take, in bytes.
-const KEPT_BYTES: u64 = 512 << 10;
+/// What the names of a directory may well take that is kept, in bytes: 50,000 of 30 letters.
+const CATALOGUE_BYTES: u64 = 2 << 20;
+
+/// What a page may well take.
+const PAGE_BYTES: u64 = 512 << 10;
 
 /// To read and to sort more names than this takes long enough to call it so.
 const SLOW_ENTRIES: usize = 4_096;
@@ -81,8 +84,8 @@ impl Listings {
         let of_each = cache_bytes_max / 2;
         Self {
             cache_bytes_max,
-            catalogues: Cache::for_entries_of(KEPT_BYTES, of_each, idle, revalidate),
-            pages: Cache::for_entries_of(KEPT_BYTES, of_each, idle, revalidate),
+            catalogues: Cache::for_entries_of(CATALOGUE_BYTES, of_each, idle, revalidate),
+            pages: Cache::for_entries_of(PAGE_BYTES, of_each, idle, revalidate),
             turns: Turns::new(1),
         }
     }
