@@ -59,6 +59,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub spa: Option<String>,
 
+    /// List directories without an index [default: on loopback alone]
+    #[arg(long, conflicts_with = "no_list")]
+    pub list: bool,
+
+    /// Don't list directories, on loopback neither
+    #[arg(long)]
+    pub no_list: bool,
+
     /// The site's page for an error, such as 500=/500.html; repeatable
     #[arg(long, value_name = "STATUS=PAGE")]
     pub error_page: Vec<String>,
@@ -225,6 +233,7 @@ mod tests {
         check("salver --allow-host a,b --allow-host *.c", Ok("allow_host: [\"a,b\", \"*.c\"]"));
         check("salver hash-password --user anna", Ok("HashPassword { user: \"anna\" }"));
         check("salver ./hash-password", Ok("root: Some(\"./hash-password\")"));
+        check("salver --no-list", Ok("list: false, no_list: true"));
         check("salver -vv", Ok("verbose: 2"));
         check("salver --color never", Ok("color: Never"));
         check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));
@@ -244,6 +253,7 @@ mod tests {
         // Behind a flag it is a directory, as any other word.
         check("salver -q hash-password", Ok("root: Some(\"hash-password\")"));
         check("salver -q -v", Err((2, "cannot be used with")));
+        check("salver --list --no-list", Err((2, "cannot be used with")));
         check("salver --prot 80", Err((2, "a similar argument exists: '--port'")));
         check("salver --color blue", Err((2, "invalid value 'blue'")));
         check("salver -p", Err((2, "a value is required")));

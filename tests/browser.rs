@@ -70,6 +70,190 @@ fn a_browser_is_served_an_application() {
     page.screenshot("application-404");
 }
 
+/// Names that a link could lead astray from.
+const ODD_NAMES: [&str; 9] =
+    ["a b", "100%", "h#x", "q?x=1&y", "javascript:document.title='x'", "<b>bold", "\"it's\"", "%41", "new\nline"];
+
+/// A directory without an index, as a person goes about in it: with the mouse, by keys, and without scripts.
+#[test]
+fn a_browser_is_shown_a_directory() {
+    let Some(program) = browser() else { return };
+    let site = Site::with(&[
+        ("photos/2026/a.txt", "a"),
+        ("photos/large.bin", &"x".repeat(12_345)),
+        ("photos/small.bin", "x"),
+        ("photos/file2.txt", "2"),
+        ("photos/file10.txt", "10"),
+        ("photos/README.md", "# Photos\n\nSee [2026](2026/). <script>document.title = 'x'</script>\n\n- [x] sorted\n"),
+    ]);
+    for name in ODD_NAMES {
+        // Without an extension it would be saved, not shown.
+        site.write(&format!("odd/{name}.txt"), format!("content of {name}.txt"));
+        site.write(&format!("odd/{name}-folder/x"), "");
+    }
+    let server = Salver::serve(&site);
+    let mut page = Page::open(&program);
+
+    sorted_by_links(&mut page, &server);
+    filtered_while_typing(&mut page);
+    by_keys(&mut page, &server);
+    light_and_dark_listings(&mut page, &server);
+    without_scripts(&mut page, &server);
+    odd_names_clicked(&mut page, &server);
+    in_pages(&mut page);
+
+    assert_eq!(page.failed_requests(), Vec::<&serde_json::Value>::new());
+    // The policy of the page forbids nothing that the page does.
+    // Text that is shown has no icon of its own, and browsers ask for one.
+    let complaints = page.complaints().into_iter().filter(|line| !line.contains("/favicon.ico"));
+    assert_eq!(complaints.collect::<Vec<_>>(), [""; 0]);
+}
+
+/// The names that are to be seen, in order.
+fn entries(page: &mut Page) -> Vec<String> {
+    let names = page.value(
+        "[...document.querySelectorAll('tbody tr[data-entry]')].filter(row => row.checkVisibility())\
+         .map(row => row.querySelector('a').textContent)",
+    );
+    names.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+fn sorted_by_links(page: &mut Page, server: &Salver) {
+    page.go(&server.url("/photos/"));
+    assert_eq!(page.value("document.title"), "Index of /photos/");
+    let by_name = ["2026/", "file2.txt", "file10.txt", "large.bin", "README.md", "small.bin"];
+    assert_eq!(entries(page), by_name);
+    assert_eq!(page.value("document.querySelector('.readme h2').textContent"), "Photos");
+    page.follow("thead th:nth-child(2) a");
+    assert_eq!(page.value("document.querySelector('[aria-sort]').ariaSort"), "descending");
+    assert_eq!(entries(page)[..2], ["2026/", "large.bin"]);
+    page.follow("thead th:nth-child(2) a");
+    assert_eq!(page.value("document.querySelector('[aria-sort]').ariaSort"), "ascending");
+    assert_eq!(entries(page).last().unwrap(), "large.bin");
+    page.follow("thead th:nth-child(1) a");
+    assert_eq!(entries(page), by_name);
+    page.follow(".readme a");
+    assert_eq!(page.value("location.pathname"), "/photos/2026/");
+    page.follow("tbody a");
+    assert_eq!(page.value("location.pathname"), "/photos/");
+    page.follow("nav a");
+    assert_eq!(entries(page), ["odd/", "photos/"]);
+}
+
+fn filtered_while_typing(page: &mut Page) {
+    page.follow("a[href='./photos/']");
+    page.click("#filter");
+    page.type_text("FILE");
+    assert_eq!(entries(page), ["file2.txt", "file10.txt"]);
+    assert_eq!(page.value("document.querySelector('output').textContent"), "2 of 6");
+    page.value("document.querySelector('#filter').select()");
+    page.type_text("nothing like it");
+    assert_eq!(entries(page), [""; 0]);
+    page.value("document.querySelector('#filter').select()");
+    page.type_text("bin");
+    page.enter();
+    assert_eq!(page.value("location.search"), "?q=bin");
+    assert_eq!(entries(page), ["large.bin", "small.bin"]);
+}
+
+/// From the top of the page, each thing that can be used has the focus in turn, and shows it.
+fn by_keys(page: &mut Page, server: &Salver) {
+    page.go(&server.url("/photos/"));
+    let mut stops = Vec::new();
+    for _ in 0..8 {
+        page.press("Tab", 9);
+        let stop = page.value("document.activeElement.textContent.trim() || document.activeElement.name");
+        stops.push(stop.as_str().unwrap().to_owned());
+        let outline = page.value("getComputedStyle(document.activeElement).outlineStyle");
+        assert_eq!(outline, "solid", "{stops:?}");
+    }
+    let expected =
+        ["root", "q", "Filter", "Name \u{2191}", "Size", "Modified (UTC)", "../ (parent directory)", "2026/"];
+    assert_eq!(stops, expected);
+    page.screenshot("listing-keys");
+    page.enter();
+    assert_eq!(page.value("location.pathname"), "/photos/2026/");
+}
+
+fn light_and_dark_listings(page: &mut Page, server: &Salver) {
+    page.go(&server.url("/photos/"));
+    for (scheme, ground) in [("dark", "rgb(20, 23, 26)"), ("light", "rgb(251, 249, 245)")] {
+        page.prefer(scheme);
+        page.until(&format!("matchMedia('(prefers-color-scheme: {scheme})').matches"));
+        assert_eq!(page.value("getComputedStyle(document.body).backgroundColor"), ground, "{scheme}");
+        page.screenshot(&format!("listing-{scheme}"));
+        accessible(page);
+    }
+    for target in ["/photos/?q=nothing-like-it", "/photos/2026/", "/"] {
+        page.go(&server.url(target));
+        accessible(page);
+    }
+}
+
+/// Pages of a large directory lead to each other.
+fn in_pages(page: &mut Page) {
+    let site = Site::new();
+    (0..100).for_each(|number| site.write(&format!("{number}.txt"), ""));
+    let server = Salver::set(&site, &[("list_page_entries", "10")]);
+    page.go(&server.url("/?page=4&sort=name"));
+    page.screenshot("listing-pages");
+    accessible(page);
+    page.follow("nav a[rel=next]");
+    assert_eq!(entries(page)[0], "40.txt");
+    page.follow("nav a[aria-label='Page 10']");
+    assert_eq!(entries(page)[9], "99.txt");
+    // The script leaves to the server what is on other pages, too.
+    page.click("#filter");
+    page.type_text("1");
+    assert_eq!(entries(page).len(), 10);
+    page.enter();
+    assert_eq!(page.value("document.querySelector('caption').textContent.split(' ')[0]"), "19");
+}
+
+/// By axe-core, whose file `SALVER_AXE` names; it comes from elsewhere, and its licence isn't ours.
+fn accessible(page: &mut Page) {
+    let Some(axe) = env::var_os("SALVER_AXE") else {
+        let _ = writeln!(stderr(), "SKIPPED the accessibility of listings: SALVER_AXE names no axe.min.js");
+        return;
+    };
+    page.value(&format!("{}; true", std::fs::read_to_string(axe).unwrap()));
+    let found = page.value(
+        "axe.run().then(result => [result.passes.length, result.violations.map(violation => \
+         [violation.id, violation.help, violation.nodes.map(node => node.html)])])",
+    );
+    assert_eq!(found[1], serde_json::json!([]));
+    assert!(found[0].as_u64().unwrap() > 20, "rules were tried: {found}");
+}
+
+fn without_scripts(page: &mut Page, server: &Salver) {
+    page.allow_scripts(false);
+    page.go(&server.url("/photos/"));
+    page.click("#filter");
+    page.type_text("file1");
+    page.follow("form button");
+    assert_eq!(page.value("location.search"), "?q=file1");
+    assert_eq!(entries(page), ["file10.txt"]);
+    page.follow("thead th:nth-child(3) a");
+    assert_eq!(entries(page), ["file10.txt"]);
+    page.allow_scripts(true);
+}
+
+/// Each is clicked with the mouse, and leads to what has its name.
+fn odd_names_clicked(page: &mut Page, server: &Salver) {
+    for number in 1..=2 * ODD_NAMES.len() {
+        page.go(&server.url("/odd/"));
+        let link = format!("tbody tr[data-entry]:nth-of-type({}) a", number + 1);
+        let name = page.value(&format!("document.querySelector('{link}').textContent"));
+        let name = name.as_str().unwrap().replace('\u{240a}', "\n");
+        page.follow(&link);
+        let path = page.value("decodeURIComponent(location.pathname)");
+        assert_eq!(path, format!("/odd/{name}"));
+        if !name.ends_with('/') {
+            assert_eq!(page.value("document.body.textContent"), format!("content of {name}"));
+        }
+    }
+}
+
 #[test]
 fn a_browser_is_served_the_welcome_site() {
     let Some(program) = browser() else { return };

@@ -599,7 +599,7 @@ class Server:
             template = NGINX if name == "nginx" else LIGHTTPD
             config.write_text(template.format(folder=folder, port=self.port, user=user))
         self.command = [program, *{
-            "salver": ["-q", "-b", "127.0.0.1", "-p", str(self.port), str(folder / "root")],
+            "salver": ["-q", "--no-list", "-b", "127.0.0.1", "-p", str(self.port), str(folder / "root")],
             "nginx": ["-e", "stderr", "-p", str(folder), "-c", str(config)],
             "lighttpd": ["-D", "-f", str(config)],
         }[name]]

@@ -14,6 +14,7 @@ mod integration {
     mod http;
     mod leaks;
     mod limits;
+    mod listing;
     mod load;
     mod log;
     mod preconditions;

@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 20] = [
+const PURE: [&str; 26] = [
     "src/files/headers_file.rs",
     "src/files/pattern.rs",
     "src/files/rules.rs",
@@ -36,6 +36,12 @@ const PURE: [&str; 20] = [
     "src/files/encoding.rs",
     "src/files/range.rs",
     "src/files/mime.rs",
+    "src/files/listing/html.rs",
+    "src/files/listing/json.rs",
+    "src/files/listing/order.rs",
+    "src/files/listing/query.rs",
+    "src/files/listing/readme.rs",
+    "src/files/listing/text.rs",
     "src/files/navigation.rs",
     "src/files/validators.rs",
     "src/http/body.rs",

@@ -117,7 +117,7 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 21] = [
+    let flags: [(&str, &'static str, Option<OsString>); 23] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -139,6 +139,8 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("users_file", "--users-file", args.users_file.clone().map(Into::into)),
         ("trusted_proxies", "--trust-proxy", list(&args.trust_proxy)),
         ("proxy_header", "--proxy-header", args.proxy_header.clone().map(Into::into)),
+        ("list", "--list", yes(args.list)),
+        ("list", "--no-list", args.no_list.then(|| "false".into())),
     ];
     let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
     let rules: [(&str, &'static str, &Vec<String>); 10] = [

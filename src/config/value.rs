@@ -12,7 +12,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::setting::Setting;
-use crate::files::{Coding, ErrorPage, EtagSource, FieldRule, Pattern, Symlinks, TrailingSlash, TypeRule};
+use crate::files::{Coding, ErrorPage, EtagSource, FieldRule, Listing, Pattern, Symlinks, TrailingSlash, TypeRule};
 use crate::http::ProxyHeader;
 use crate::site::{NetworkRule, UserRule};
 use crate::socketserver::UnixName;
@@ -231,6 +231,29 @@ impl Field for Option<String> {
 
     fn toml(&self) -> String {
         self.as_ref().map_or_else(|| "false".to_owned(), |path| quoted(path))
+    }
+}
+
+/// The word for what is decided elsewhere.
+const AUTO: &str = "auto";
+
+impl Field for Listing {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        *self = match (setting.value.truth(), setting.value.text()) {
+            (Some(true), _) => Self::On,
+            (Some(false), _) => Self::Off,
+            (None, Some(AUTO)) => Self::Auto,
+            _ => return Err("expected true, false or \"auto\"".to_owned()),
+        };
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        match self {
+            Self::Auto => quoted(AUTO),
+            Self::On => "true".to_owned(),
+            Self::Off => "false".to_owned(),
+        }
     }
 }
 

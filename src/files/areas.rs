@@ -98,6 +98,17 @@ impl Areas {
         self.patterns.iter().enumerate().fold(0, |areas, (at, pattern)| areas | u64::from(is_in(pattern)) << at)
     }
 
+    /// The areas of a directory: those that its index lies in. As in [`Areas::of`].
+    pub(super) fn of_directory(&self, directory: &[u8], index: &str) -> u64 {
+        self.of_index(directory, index)
+    }
+
+    /// Whether what lies in these is for everybody for whom what lies in those others is, as far as that can be told
+    /// without knowing who asks.
+    pub(super) fn are_as_open(&self, areas: u64, others: u64) -> bool {
+        areas & !others & !self.public == 0
+    }
+
     /// Whether what lies in these is for nobody but who asked for it.
     pub(super) fn are_private(&self, areas: u64) -> bool {
         let (private, public) = (areas & self.private, areas & self.public);

@@ -10,6 +10,7 @@ use log::Level;
 use super::cache::Entry;
 use super::lookup::Resource;
 use super::representation::Representation;
+use super::root::Miss;
 use super::rules::{ErrorPage, dress};
 use super::target::{SafePath, Unsafe};
 use super::{Files, descriptors_ran_out};
@@ -111,6 +112,21 @@ impl Files {
         self.not_served
             .say(Level::Info, format_args!("{}{}: not served: {why}", self.options.prefix, path.escape_ascii()));
         Nothing::Refused
+    }
+
+    /// Why a path can't be opened, of which the log has the reason.
+    pub(super) fn tell_missing(&self, path: &SafePath, miss: Miss) -> Nothing {
+        match miss {
+            Miss::Absent => Nothing::Absent,
+            Miss::Refused(reason) => {
+                self.not_served.say(
+                    Level::Info,
+                    format_args!("{}{}: not served: {reason}", self.options.prefix, path.canonical()),
+                );
+                Nothing::Refused
+            }
+            Miss::Failed(error) => self.fail(path, &error),
+        }
     }
 
     pub(super) fn fail(&self, path: &SafePath, error: &std::io::Error) -> Nothing {

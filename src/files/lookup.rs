@@ -1,4 +1,5 @@
-//! Which file a target means: itself, the index of a directory, or a page with a clean URL; or another target.
+//! Which file a target means: itself, the index of a directory, or a page with a clean URL; or another target, or a
+//! directory to be listed.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -7,6 +8,7 @@ use rustix::fs::Stat;
 
 use super::cache::Entry;
 use super::errors::Nothing;
+use super::listing::Listable;
 use super::options::TrailingSlash;
 use super::representation::Representation;
 use super::root::Found;
@@ -20,6 +22,8 @@ pub(super) enum Resource {
     File(Arc<Entry<Representation>>),
     /// It has another spelling; the canonical target.
     Moved(String),
+    /// A directory without an index, which is listed.
+    Directory(Box<Listable>),
 }
 
 /// What was found of a directory or a page: a file, and where it lies.
@@ -94,6 +98,15 @@ impl Files {
             None if directory.is_some() && self.options.trailing_slash != TrailingSlash::Never => {
                 Ok(Resource::Moved(path.as_directory().canonical()))
             }
+            None if directory.is_some() => self.list_or_forgo(path, canonical, evidence),
+            None => Err(self.forgo(canonical, evidence)),
+        }
+    }
+
+    /// A directory is listed, or not there for clients.
+    fn list_or_forgo(&self, path: &SafePath, canonical: &str, evidence: Evidence) -> Result<Resource, Nothing> {
+        match self.open_listable(path)? {
+            Some(directory) => Ok(Resource::Directory(directory)),
             None => Err(self.forgo(canonical, evidence)),
         }
     }
@@ -113,12 +126,18 @@ impl Files {
                 self.keep(canonical, &page, file, &stat, evidence).map(Resource::File)
             }
             Some(_) => Ok(Resource::Moved(path.as_file().canonical())),
-            None => Err(self.forgo(canonical, evidence)),
+            None => {
+                if self.options.lists() {
+                    // A directory that comes to be is there without any file in it.
+                    evidence.witnesses.extend(Witness::of_now(self.root.locate(path)));
+                }
+                self.list_or_forgo(path, canonical, evidence)
+            }
         }
     }
 
     /// The first index that a directory has. That those before it are missing is part of what has to hold.
-    fn open_index(&self, directory: &SafePath, evidence: &mut Evidence) -> Result<Option<Opened>, Nothing> {
+    pub(super) fn open_index(&self, directory: &SafePath, evidence: &mut Evidence) -> Result<Option<Opened>, Nothing> {
         for name in self.options.single.as_ref().map_or(&self.options.index[..], std::slice::from_ref) {
             let path = directory.join(name);
             if let Some((file, stat)) = self.open_if_there(&path, evidence)? {
@@ -200,7 +219,7 @@ impl Files {
         }
         match found {
             Resource::File(entry) => Ok(entry),
-            Resource::Moved(_) => Err(Nothing::Absent),
+            Resource::Moved(_) | Resource::Directory(_) => Err(Nothing::Absent),
         }
     }
 }

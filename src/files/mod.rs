@@ -6,7 +6,7 @@
 //! `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns` lets it), `conditional`
 //! (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first
 //! steps are often one look whether the file has changed, by its `stamp`. Where there is nothing, `errors` finds the
-//! page that says so.
+//! page that says so; a directory that has no index may be told of by a `listing`.
 //! This layer knows nothing of sockets or threads.
 
 mod areas;
@@ -16,6 +16,7 @@ mod conditional;
 mod encoding;
 mod errors;
 mod headers_file;
+mod listing;
 mod lookup;
 mod made;
 mod mime;
@@ -51,6 +52,7 @@ use rustix::fs::Stat;
 use self::cache::{Cache, Entry};
 use self::conditional::Outcome;
 use self::errors::Nothing;
+use self::listing::Listings;
 use self::lookup::Resource;
 use self::range::Selection;
 use self::representation::{Form, Presentation, Representation, tags_content};
@@ -65,7 +67,7 @@ pub use self::areas::Areas;
 pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
 pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
-pub use self::options::{Coding, EtagSource, Options, Symlinks, TrailingSlash};
+pub use self::options::{Coding, EtagSource, Listing, Options, Symlinks, TrailingSlash};
 pub use self::pattern::Pattern;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 pub(crate) use self::site_file::read_site_file;
@@ -99,6 +101,7 @@ pub struct Files {
     /// Names that are not there, as often asked for as those that are.
     absent: Cache<()>,
     variants: Variants,
+    listings: Listings,
     /// What they are told, where no rule says more.
     not_found: PreparedResponse,
     /// What answers say besides.
@@ -121,11 +124,13 @@ impl Files {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let (idle, revalidate) = (options.cache_idle_timeout, Duration::from_millis(options.cache_revalidate_ms));
-        let variants = Variants::new(&options);
+        let (variants, listings) = (Variants::new(&options), Listings::new(&options));
+        let files_bytes_max = options.cache_bytes_max - variants.cache_bytes_max() - listings.cache_bytes_max();
         Self {
             root: Root::new(options.root.clone(), options.withheld.clone(), options.symlinks),
-            cache: Cache::new(options.cache_bytes_max - variants.cache_bytes_max(), idle, revalidate),
+            cache: Cache::new(files_bytes_max, idle, revalidate),
             variants,
+            listings,
             absent: Cache::new(ABSENT_BYTES_MAX, idle, revalidate),
             not_found: PreparedResponse::error_page(StatusCode::NOT_FOUND),
             field_rules: options.field_rules(),
@@ -139,6 +144,7 @@ impl Files {
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
             Ok(Resource::File(entry)) => self.select_variant(&entry.value, request, path),
+            Ok(Resource::Directory(listable)) => self.list(request, path, &listable, query),
             Ok(Resource::Moved(target)) => {
                 self.dressed(redirect(format!("{}{target}", self.options.prefix), query), path)
             }
@@ -234,17 +240,7 @@ impl Files {
             }
             miss => Err(miss),
         });
-        opened.map_err(|miss| match miss {
-            Miss::Absent => Nothing::Absent,
-            Miss::Refused(reason) => {
-                self.not_served.say(
-                    Level::Info,
-                    format_args!("{}{}: not served: {reason}", self.options.prefix, path.canonical()),
-                );
-                Nothing::Refused
-            }
-            Miss::Failed(error) => self.fail(path, &error),
-        })
+        opened.map_err(|miss| self.tell_missing(path, miss))
     }
 
     /// Whether the site hides it, or a directory above it.
@@ -370,6 +366,7 @@ impl Handler for Files {
         self.cache.sweep();
         self.absent.sweep();
         self.variants.sweep();
+        self.listings.sweep();
         self.not_served.catch_up();
         self.failed.catch_up();
     }

@@ -29,6 +29,12 @@ pub struct Options {
     /// The page of a single-page application, a path beneath the root: it answers navigations for which there is nothing
     /// else. Default: none.
     pub spa: Option<String>,
+    /// Whether directories without an index are listed. Default: [`Listing::Auto`].
+    pub list: Listing,
+    /// Entries on a page of a listing. Default: 1,000.
+    pub list_page_entries: usize,
+    /// Names of a directory that are read to list it; what it has besides is not listed. Default: 200,000.
+    pub list_entries_max: usize,
     /// Pages of the site that tell of errors; of 404 also the nearest `404.html` up the tree. Default: none.
     pub error_pages: Vec<ErrorPage>,
     /// Files and directories that are not there for clients, with all that lies beneath. Default: none.
@@ -105,6 +111,18 @@ impl Options {
         self.single.as_ref().map_or_else(|| self.root.clone(), |name| self.root.join(name))
     }
 
+    /// Decides for [`Listing::Auto`]: directories are listed where nobody but this machine can ask.
+    pub fn settle_listing(&mut self, is_local: bool) {
+        if self.list == Listing::Auto {
+            self.list = if is_local { Listing::On } else { Listing::Off };
+        }
+    }
+
+    /// Whether directories are listed. One file alone has none.
+    pub(super) fn lists(&self) -> bool {
+        self.list == Listing::On && self.single.is_none()
+    }
+
     /// The rules about fields, the weakest first.
     pub(super) fn field_rules(&self) -> Vec<FieldRule> {
         let preset = |fields: &[(HeaderName, &'static str)]| {
@@ -133,6 +151,9 @@ impl Options {
             clean_urls: true,
             trailing_slash: TrailingSlash::Auto,
             spa: None,
+            list: Listing::Auto,
+            list_page_entries: 1_000,
+            list_entries_max: 200_000,
             error_pages: Vec::new(),
             hide: Vec::new(),
             types: Vec::new(),
@@ -158,6 +179,18 @@ impl Options {
             cache_revalidate_ms: 0,
         }
     }
+}
+
+/// Whether directories without an index are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listing {
+    /// As [`Options::settle_listing`] decides; where nobody calls that they are not.
+    #[default]
+    Auto,
+    /// They are.
+    On,
+    /// They are not.
+    Off,
 }
 
 /// Where slashes at the end of a path belong; who asks otherwise is redirected.

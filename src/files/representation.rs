@@ -98,6 +98,11 @@ impl Representation {
         Self::new(Content::Memory(bytes), original.stamp, Some(digest), validators, form)
     }
 
+    /// What was made of a directory in this state, with the digest that it has.
+    pub(super) fn made(bytes: Bytes, stamp: Stamp, digest: u128, validators: Validators, form: Form) -> Self {
+        Self::new(Content::Memory(bytes), stamp, Some(digest), validators, form)
+    }
+
     fn new(content: Content, stamp: Stamp, digest: Option<u128>, mut validators: Validators, form: Form) -> Self {
         validators.date_is_shared |= form.varies;
         let (length, shared) = (content.length(), shared_fields(&validators, &form));

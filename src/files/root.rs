@@ -50,6 +50,22 @@ pub(super) enum Found {
     Directory(Stat),
 }
 
+/// An open directory beneath the root.
+#[derive(Debug)]
+pub(super) struct Directory {
+    /// The root that it was found beneath.
+    pub(super) root: OwnedFd,
+    pub(super) opened: OwnedFd,
+    /// Of before anything of it was read.
+    pub(super) stat: Stat,
+}
+
+/// Device and inode: what a file is, whatever it is called.
+#[allow(clippy::unnecessary_cast, reason = "the types of these members differ between systems")]
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
 /// Why there is nothing to serve. To a client the first two are the same.
 #[derive(Debug)]
 pub(super) enum Miss {
@@ -73,11 +89,19 @@ impl Root {
     /// Opens a regular file, or finds that it is a directory. The root is opened anew each time: it may have been
     /// replaced.
     pub(super) fn open(&self, path: &SafePath) -> Result<Found, Miss> {
+        self.open_from(&self.open_root()?, path)
+    }
+
+    fn open_root(&self) -> Result<OwnedFd, Miss> {
+        rustix::fs::open(&self.path, DIRECTORY, Mode::empty()).map_err(|errno| self.miss(errno))
+    }
+
+    /// The same beneath a root that was opened a moment ago, for many paths.
+    pub(super) fn open_from(&self, root: &OwnedFd, path: &SafePath) -> Result<Found, Miss> {
         let (path, miss) = (path.as_path(), |errno| self.miss(errno));
-        let root = rustix::fs::open(&self.path, DIRECTORY, Mode::empty()).map_err(miss)?;
-        let opened = self.open_file(&root, path, OPEN).or_else(|errno| match errno {
+        let opened = self.open_file(root, path, OPEN).or_else(|errno| match errno {
             // A directory that may be searched but not read can still have an index. To look for "." is to search.
-            Errno::ACCESS => self.open_file(&root, &path.join("."), DIRECTORY).map_err(|_| Errno::ACCESS),
+            Errno::ACCESS => self.open_file(root, &path.join("."), DIRECTORY).map_err(|_| Errno::ACCESS),
             errno => Err(errno),
         });
         let opened = opened.map_err(miss)?;
@@ -90,9 +114,23 @@ impl Root {
         }
     }
 
+    /// Opens a directory, to be read.
+    pub(super) fn open_directory(&self, path: &SafePath) -> Result<Directory, Miss> {
+        let root = self.open_root()?;
+        let miss = |errno| self.miss(errno);
+        // To look for "." is to search: names that can be read but not looked up are of no use.
+        let opened = self.open_file(&root, &path.as_path().join("."), OPEN | OFlags::DIRECTORY).map_err(miss)?;
+        let stat = rustix::fs::fstat(&opened).map_err(miss)?;
+        Ok(Directory { root, opened, stat })
+    }
+
     fn is_withheld(&self, stat: &Stat) -> bool {
-        let is_same = |other: Stat| (other.st_dev, other.st_ino) == (stat.st_dev, stat.st_ino);
-        self.withheld.iter().any(|path| rustix::fs::stat(path).is_ok_and(is_same))
+        self.withheld().any(|withheld| withheld == identity(stat))
+    }
+
+    /// What is never served, by device and inode.
+    pub(super) fn withheld(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.withheld.iter().filter_map(|path| rustix::fs::stat(path).ok()).map(|stat| identity(&stat))
     }
 
     fn open_file(&self, root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode, percent_encode};
 
 /// What stands for itself in a path segment: `pchar` of RFC 3986 section 3.3 without `%`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -70,8 +70,7 @@ impl SafePath {
                 _ => segments.push(segment),
             }
         }
-        let is_hidden = |(at, segment): (usize, &Vec<u8>)| segment[0] == b'.' && (at > 0 || segment != WELL_KNOWN);
-        if segments.iter().enumerate().any(is_hidden) {
+        if segments.iter().enumerate().any(|(at, segment)| is_hidden(segment, at == 0)) {
             return Err(Unsafe::Hidden);
         }
         Ok(Self { bytes: segments.join(&b'/'), is_directory })
@@ -85,6 +84,13 @@ impl SafePath {
         }
         bytes.extend_from_slice(name.as_bytes());
         Self { bytes, is_directory: false }
+    }
+
+    /// The path of an entry of this directory; none of what no target can name.
+    pub(super) fn child(&self, name: &[u8]) -> Option<Self> {
+        let is_nameable = !name.is_empty() && !is_hidden(name, self.is_root()) && !name.contains(&b'\\');
+        let separator: &[u8] = if self.is_root() { b"" } else { b"/" };
+        is_nameable.then(|| Self { bytes: [&self.bytes, separator, name].concat(), is_directory: false })
     }
 
     /// The root itself.
@@ -128,7 +134,7 @@ impl SafePath {
         let mut target = String::with_capacity(self.bytes.len() + 2);
         for segment in self.bytes.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()) {
             target.push('/');
-            target.extend(percent_encode(segment, SEGMENT));
+            target.extend(encode_segment(segment));
         }
         if self.is_directory || target.is_empty() {
             target.push('/');
@@ -145,6 +151,16 @@ impl SafePath {
     pub(super) fn as_file(&self) -> Self {
         Self { bytes: self.bytes.clone(), is_directory: false }
     }
+}
+
+/// Whether a segment is one that clients don't see.
+fn is_hidden(segment: &[u8], is_first: bool) -> bool {
+    segment.first() == Some(&b'.') && !(is_first && segment == WELL_KNOWN)
+}
+
+/// A segment as a target has it.
+pub(super) fn encode_segment(segment: &[u8]) -> PercentEncode<'_> {
+    percent_encode(segment, SEGMENT)
 }
 
 /// The one spelling of a target's path, if it lies beneath the root by its form. Most come in that spelling, and are

@@ -39,6 +39,12 @@ impl Validators {
         }
     }
 
+    /// Of what is made from more than one file, whose digest this is: no date says when it was changed.
+    pub(super) fn of_content(source: EtagSource, digest: u128) -> Self {
+        let etag = (source != EtagSource::Off).then(|| content_etag(digest).into_bytes());
+        Self { etag, ..Self::default() }
+    }
+
     /// Of what was compressed from this state, whose digest this is: the bytes are what a range of it is cut from, so
     /// they make the tag, whatever the source, and servers that compress in another way have another.
     pub(super) fn of_compressed(&self, source: EtagSource, digest: u128) -> Self {

@@ -40,6 +40,8 @@ pub(super) struct Origin {
     pub(super) id: u128,
     /// It is a variant itself, by its name: served as it is, and never compressed again.
     is_encoded: bool,
+    /// It was made here, so that nothing lies beside it.
+    is_made: bool,
     /// Its type and its length are worth compressing.
     is_compressible: bool,
     /// Some variant lay beside it when last looked at.
@@ -163,18 +165,46 @@ impl Files {
         let is_encoded = ENCODED.iter().any(|suffix| {
             name.len().checked_sub(suffix.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(suffix.as_bytes()))
         });
-        let is_worth_it = (options.compress_bytes_min..=options.compress_bytes_max).contains(&bytes)
-            && is_compressible(presentation.content_type.as_bytes())
-            // What can't be kept would be compressed again and again.
-            && variants.kept.fits(options.compress_bytes_min);
         Some(Box::new(Origin {
             id: id(name, presentation),
             path: path.clone(),
             presentation: presentation.clone(),
             is_encoded,
-            is_compressible: !variants.codings.is_empty() && !is_encoded && is_worth_it,
+            is_made: false,
+            is_compressible: !is_encoded && self.is_worth_compressing(presentation, bytes),
             has_siblings: AtomicBool::new(false),
         }))
+    }
+
+    /// The same of what was made of a directory. Each content is an original of its own, as the state of the directory
+    /// doesn't tell them apart.
+    pub(super) fn origin_of_made(
+        &self,
+        path: &SafePath,
+        presentation: &Presentation,
+        digest: u128,
+        bytes: u64,
+    ) -> Option<Box<Origin>> {
+        (!self.variants.codings.is_empty()).then(|| {
+            Box::new(Origin {
+                id: id(&digest.to_ne_bytes(), presentation),
+                path: path.clone(),
+                presentation: presentation.clone(),
+                is_encoded: false,
+                is_made: true,
+                is_compressible: self.is_worth_compressing(presentation, bytes),
+                has_siblings: AtomicBool::new(false),
+            })
+        })
+    }
+
+    fn is_worth_compressing(&self, presentation: &Presentation, bytes: u64) -> bool {
+        let (options, variants) = (&self.options, &self.variants);
+        !variants.codings.is_empty()
+            && (options.compress_bytes_min..=options.compress_bytes_max).contains(&bytes)
+            && is_compressible(presentation.content_type.as_bytes())
+            // What can't be kept would be compressed again and again.
+            && variants.kept.fits(options.compress_bytes_min)
     }
 
     /// Whether requests that accept other codings may get something else; looked at when a file is made ready.
@@ -183,7 +213,7 @@ impl Files {
     }
 
     fn may_have_siblings(&self, origin: &Origin) -> bool {
-        self.options.precompressed && !origin.is_encoded
+        self.options.precompressed && !origin.is_encoded && !origin.is_made
     }
 
     /// The answer of a file, or of that variant of it which the request accepts best.

@@ -85,6 +85,15 @@ pub(super) fn all(config: &Config) -> Result<Vec<Listener>, Error> {
     Ok(listeners)
 }
 
+/// Whether nobody but this machine can ask: all listen on loopback. Behind a UNIX socket there mostly is a proxy, for others.
+pub(super) fn is_local(listeners: &[Listener]) -> bool {
+    let is_loopback = |listener: &Listener| {
+        let address = listener.local_address().ok()?.as_inet()?;
+        Some(address.ip().to_canonical().is_loopback())
+    };
+    listeners.iter().all(|listener| is_loopback(listener) == Some(true))
+}
+
 fn on_unix(name: &UnixName, config: &Config) -> Result<Listener, Error> {
     Listener::unix(name, &config.sockets).map_err(|error| Error::new(Bind::Unix(name.clone()), error))
 }

@@ -21,7 +21,7 @@ use log::{info, warn};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use salver::cli::{Args, Command};
 use salver::config::{self, Config};
-use salver::files::Symlinks;
+use salver::files::{Listing, Symlinks};
 use salver::http::Service;
 use salver::site::{self, SiteOptions, Sites};
 use salver::socketserver::{Server, descriptors_reserved};
@@ -98,7 +98,9 @@ fn serve(config: Config) -> Result<(), Failure> {
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     risks(&config).for_each(|risk| warn!("{risk}"));
     let text = banner::text(&config, &listeners);
-    let service = Service::new(sites(&config), config.limits).behind(config.proxies);
+    let is_local = listen::is_local(&listeners) && config.proxies.trusted.is_empty();
+    let sites = sites(&config, is_local);
+    let service = Service::new(sites, config.limits).behind(config.proxies);
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;
@@ -112,14 +114,20 @@ fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sites(config: &Config) -> Sites {
+/// `is_local` says that nobody but this machine can ask.
+fn sites(config: &Config, is_local: bool) -> Sites {
     let mut files = config.files.clone();
+    if is_local && files.list == Listing::Auto {
+        info!("directories without an index are listed, as nobody but this machine can ask (--no-list: they aren't)");
+    }
+    files.settle_listing(is_local);
     files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
     let mut options = site::Options::new(SiteOptions::new(files, config.rules.clone()));
     options.allow_host = config.allow_host.clone();
     options.passwords = config.passwords;
     options.hosts = config.hosts.iter().map(|host| (host.names.clone(), host.site.clone())).collect();
-    for (names, site) in &options.hosts {
+    for (names, site) in &mut options.hosts {
+        site.files.settle_listing(is_local);
         info!("{names}: {}", logging::one_line(&site.files.root.display().to_string()));
     }
     Sites::new(options)

@@ -124,6 +124,37 @@ impl Page {
         }
     }
 
+    /// Types text where the focus is.
+    #[track_caller]
+    pub fn type_text(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text }));
+    }
+
+    /// Presses a key that has no text, or Enter, by its name in the protocol and its code.
+    #[track_caller]
+    pub fn press(&mut self, key: &str, code: u64) {
+        let text = if key == "Enter" { "\r" } else { "" };
+        for kind in ["keyDown", "keyUp"] {
+            let text = if kind == "keyDown" { text } else { "" };
+            let event = json!({
+                "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text,
+            });
+            self.call("Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// Presses Enter, and waits until all of the page that it leads to is there.
+    #[track_caller]
+    pub fn enter(&mut self) {
+        self.loads(|page| page.press("Enter", 13));
+    }
+
+    /// Whether scripts of pages run from now on.
+    #[track_caller]
+    pub fn allow_scripts(&mut self, is_allowed: bool) {
+        self.call("Emulation.setScriptExecutionDisabled", json!({ "value": !is_allowed }));
+    }
+
     /// The value of an expression in the page; of a promise, what it comes to.
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Value {

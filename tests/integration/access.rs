@@ -471,3 +471,39 @@ fn what_is_wrong_stops_the_start() {
     let ended = end_of(&mut command);
     assert!(ended.status == Some(2) && ended.stderr.contains("expected at most 63 rules"), "{ended:?}");
 }
+
+/// A listing is for whom an index in its place would be, and names nothing that stricter rules are about.
+#[test]
+fn listings_tell_nothing_that_rules_keep() {
+    let site = Site::with(&[
+        ("open/a.txt", "a"),
+        ("open/README.md", SECRET),
+        ("open/plan.pdf", SECRET),
+        ("open/staff/x.txt", SECRET),
+        ("open/own/x.txt", SECRET),
+        ("closed/b.txt", SECRET),
+        ("closed/public/c.txt", "c"),
+    ]);
+    let rules = ["*.pdf", "/open/staff/", "/open/own/*", "README.md", "/closed", "!/closed/public"];
+    let flags: Vec<_> = rules.iter().flat_map(|rule| ["--auth", rule]).collect();
+    let server = started(&site, &[&["--list"], &flags[..]].concat());
+    let open = server.get("/open/", "").text();
+    assert!(open.contains("a.txt"), "{open}");
+    for kept in ["plan.pdf", "staff", "own", "README", SECRET] {
+        assert!(!open.contains(kept), "{kept}: {open}");
+    }
+    for (target, fields, status) in [
+        ("/closed/", "", 401),
+        ("/closed/?json", "", 401),
+        ("/closed/?sort=size", WRONG, 401),
+        ("/open/staff/", "", 401),
+        ("/open/own/?json", "", 401),
+        ("/closed/public/", "", 200),
+        ("/open/own/", AS_ANNA, 200),
+    ] {
+        assert_eq!(server.get(target, fields).status, status, "{target} {fields}");
+    }
+    let closed = server.get("/closed/", AS_ANNA);
+    assert_eq!(closed.field("cache-control"), Some("private, no-cache"));
+    assert!(["b.txt", "public/"].iter().all(|name| closed.text().contains(name)), "{}", closed.text());
+}

@@ -371,7 +371,7 @@ fn a_sibling_without_its_original_is_no_variant() {
     let site = Site::new();
     site.write("only.txt.gz", encode("gzip", b"only"));
     site.write("dir/index.html.br", encode("br", b"index"));
-    let server = Salver::serve(&site);
+    let server = Salver::start(&site, &["--no-list"]);
     for target in ["/only.txt", "/dir/", "/dir/index.html"] {
         for codings in [ALL, "gzip, identity;q=0", ""] {
             let reply = server.get(target, &accept(codings));

@@ -23,7 +23,7 @@ fn walled() -> Site {
 }
 
 fn serve(site: &Site, symlinks: &str) -> Salver {
-    Salver::run(salver(site.path()).args(["--port", "0", "root"]).env("SALVER_SYMLINKS", symlinks))
+    Salver::run(salver(site.path()).args(["--port", "0", "--no-list", "root"]).env("SALVER_SYMLINKS", symlinks))
 }
 
 /// What each link gives in this mode: the body, or nothing for 404.
@@ -245,6 +245,7 @@ fn no_race_leads_out_of_the_root() {
     plant(&site, "root/folder", "p");
     plant(&site, "root/moving", "p");
     plant(&site, "outside", "s");
+    site.write("outside/sub/only_outside", "s");
     site.write("root/file", "p".repeat(100));
     site.link("root/link", "folder/sub/../sub/file");
     site.link("root/other", "../outside");
@@ -291,10 +292,19 @@ fn ask_all(client: &mut Client, is_done: &AtomicBool) -> [usize; 2] {
             "/link",
             "/moving/sub/file",
             "/moving/large",
+            "/?json",
+            "/folder/sub/?json",
+            "/other/sub/?json",
         ] {
             client.send(get(target, ""));
             let reply = client.reply();
             match reply.status {
+                // Neither a name from outside, nor the size of what a name leads to there.
+                200 if target.ends_with("json") => {
+                    let text = reply.text();
+                    let is_inside = !text.contains("only_outside") && !text.contains(&LARGE.to_string());
+                    assert!(is_inside && text.contains("\"entries\""), "{target}: {text}");
+                }
                 200 => {
                     assert!(reply.body.iter().all(|byte| *byte == b'p'), "{target}: {}", reply.head);
                     assert!([100, LARGE].contains(&reply.body.len()), "{target}: {}", reply.head);

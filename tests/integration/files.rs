@@ -35,7 +35,7 @@ fn check_absent(server: &Salver, target: &str) {
 fn a_directory_answers_with_its_index() {
     let site = Site::with(&[("index.html", "home"), ("sub/index.html", "sub"), ("bare/a.txt", "a")]);
     site.write("odd/index.html/x", "x");
-    let server = Salver::serve(&site);
+    let server = Salver::start(&site, &["--no-list"]);
     check(&server, "/", 200, "home");
     check(&server, "/?q", 200, "home");
     check(&server, "/sub/", 200, "sub");
@@ -51,7 +51,7 @@ fn a_directory_answers_with_its_index() {
 #[test]
 fn indexes_are_tried_in_their_order() {
     let site = Site::with(&[("both/b.html", "b"), ("both/a.html", "a"), ("one/a.html", "a"), ("none/index.html", "i")]);
-    let server = Salver::start(&site, &["--index", "b.html", "--index", "a.html"]);
+    let server = Salver::start(&site, &["--no-list", "--index", "b.html", "--index", "a.html"]);
     check(&server, "/both/", 200, "b");
     check(&server, "/one/", 200, "a");
     check_absent(&server, "/none/");
@@ -561,7 +561,7 @@ fn what_is_kept_ready_is_never_stale() {
     write("large", &"o".repeat(200_000));
     write("404.html", "old");
     site.link("link", "edited");
-    let server = Salver::start(&site, &["--index", "a.html", "--index", "b.html"]);
+    let server = Salver::start(&site, &["--no-list", "--index", "a.html", "--index", "b.html"]);
     settle(&site, "", &server);
     let mut client = server.connect();
     let mut ask = |target: &str| {

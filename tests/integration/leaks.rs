@@ -48,7 +48,7 @@ fn names_stay_in_their_place() {
     for name in NAMES {
         fs::create_dir(site.path().join(OsStr::from_bytes(name))).unwrap();
     }
-    let server = Salver::serve(&site);
+    let server = Salver::start(&site, &["--no-list"]);
     let expected = server.get("/plain", "");
     for name in NAMES {
         let target = format!("/{}", encoded(name));

@@ -108,7 +108,7 @@ fn slashes_belong_where_the_site_wants_them() {
         ],
     );
     check(
-        &Salver::start(&site, &["--trailing-slash", "never"]),
+        &Salver::start(&site, &["--trailing-slash", "never", "--no-list"]),
         &[
             ("/", "200 home"),
             ("/about", "200 about"),
@@ -272,7 +272,8 @@ fn what_is_hidden_is_not_there() {
         ("blog/drafts/two.html", "two"),
         ("old/index.html", "old"),
     ]);
-    let server = Salver::start(&site, &["--hide", "*.map", "--hide", "/drafts", "--hide", "/old/index.html"]);
+    let flags = ["--no-list", "--hide", "*.map", "--hide", "/drafts", "--hide", "/old/index.html"];
+    let server = Salver::start(&site, &flags);
     check(&server, &[("/a.txt", "200 a"), ("/js/app.js", "200 js"), ("/blog/drafts/two", "200 two")]);
     let absent = server.get("/nothing", "").text();
     for target in
