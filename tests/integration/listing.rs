@@ -223,6 +223,9 @@ fn what_is_listed_is_what_is_served() {
         "root/closed/x",
         "root/unread/x",
         "root/unread_index/index.html",
+        "root/refused_index/index.html",
+        "root/linked_index/x",
+        "root/index_in_place/index.html",
         "root/salver.toml",
         "root/sub/.well-known/x",
         "root/sub/_headers",
@@ -244,6 +247,8 @@ fn what_is_listed_is_what_is_served() {
         ("to_config", "salver.toml"),
         ("of.map", "a.txt"),
         ("around", "../root/a.txt"),
+        ("linked_index/index.html", "../../outside/secret"),
+        ("to_refused_index", "refused_index"),
     ] {
         site.link(&format!("root/{name}"), target);
     }
@@ -253,6 +258,7 @@ fn what_is_listed_is_what_is_served() {
     for (name, mode) in [("closed.txt", 0), ("closed", 0), ("unread", 0o311), ("unread_index", 0o311)] {
         site.set_mode(&format!("root/{name}"), mode);
     }
+    site.set_mode("root/refused_index/index.html", 0);
     let mut command = unprivileged(&shelf, &site.join("root"));
     let server = Salver::run(command.args(["--port", "0", "--hide", "*.map", "--hide", "/drafts"]));
     // From disk, and from what was kept of it.

@@ -111,16 +111,18 @@ impl<'d> Looking<'d> {
         catalogue.iter().filter(|(name, _)| filter.matches(name)).filter_map(candidate).collect()
     }
 
-    /// Leaves out what may not be read. Gives whether that holds as long as all is in the same state: not where it is
-    /// for its index that a directory is shown.
+    /// Leaves out what a request would be told is not there. Gives whether that holds as long as all is in the same
+    /// state: not where it is for its index that a directory is left out, or is not.
     pub(super) fn verify(&self, shown: &mut Shown<'_>) -> bool {
         let mut holds = true;
         shown.rows.retain(|row| {
-            if row.is_sure || self.may_be_read(row) {
-                return true;
+            let may_be_read = row.is_sure || self.may_be_read(row);
+            if !row.is_directory || row.is_sure || (may_be_read && !self.has_index(row)) {
+                return may_be_read;
             }
-            holds &= !row.is_directory;
-            self.look_into(row.name).is_some()
+            let is_answered = self.path.child(row.name).is_some_and(|path| self.is_answered(&path));
+            holds &= may_be_read && is_answered;
+            is_answered
         });
         if shown.pages == 1 {
             shown.total = shown.rows.len();
@@ -133,6 +135,20 @@ impl<'d> Looking<'d> {
         accessat(&self.directory.opened, row.name, access, AtFlags::EACCESS).is_ok()
     }
 
+    /// Whether a directory has anything of the name of an index.
+    fn has_index(&self, row: &Row<'_>) -> bool {
+        self.files.options.index.iter().any(|index| {
+            let path = [row.name, b"/", index.as_bytes()].concat();
+            statat(&self.directory.opened, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        })
+    }
+
+    /// Whether a directory has an index that is served, or else is listed itself.
+    fn is_answered(&self, path: &SafePath) -> bool {
+        let index = self.files.open_index(path, &mut Evidence::begin());
+        index.is_ok_and(|index| index.is_some() || self.files.open_listable(path).is_ok_and(|listed| listed.is_some()))
+    }
+
     /// What an entry is like that was a directory or a file when the names were read. None where it is another by now.
     fn look<'c>(&self, name: &'c [u8], is_directory: bool) -> Option<Row<'c>> {
         let stat = statat(&self.directory.opened, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
@@ -142,15 +158,9 @@ impl<'d> Looking<'d> {
     /// The same of an entry in doubt: what a request of it would lead to.
     fn look_into<'c>(&self, name: &'c [u8]) -> Option<Row<'c>> {
         let path = self.path.child(name)?;
-        let root = &self.files.root;
-        match root.open_from(&self.directory.root, &path).ok()? {
-            // One that can't be read may still have an index that can.
-            Found::Directory(stat) => {
-                let is_answered = root.open_directory(&path).is_ok()
-                    || self.files.open_index(&path, &mut Evidence::begin()).is_ok_and(|index| index.is_some());
-                is_answered.then(|| self.row(name, &stat, true))?
-            }
+        match self.files.root.open_from(&self.directory.root, &path).ok()? {
             Found::File(_, stat) => self.row(name, &stat, true),
+            Found::Directory(stat) => self.is_answered(&path).then(|| self.row(name, &stat, true))?,
         }
     }
 
