@@ -300,6 +300,7 @@ fn a_listing_is_never_out_of_date() {
         site.write(&format!("root/sub/c{number:02}.txt"), "c");
     }
     site.write("root/sub/README.md", "# first");
+    site.write("root/sub/d/index.html", "d");
     site.link("root/sub/link", "a.txt");
     fs::set_permissions(site.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = unprivileged(&shelf, site.path());
@@ -323,6 +324,8 @@ fn a_listing_is_never_out_of_date() {
             ">new.txt<",
             false,
         ),
+        ("an index may not be read", &|| site.set_mode("root/sub/d/index.html", 0), "./d/", false),
+        ("and may be again", &|| site.set_mode("root/sub/d/index.html", 0o644), "./d/", true),
         ("a directory is added", &|| fs::create_dir(site.join("root/sub/folder")).unwrap(), "./folder/", true),
         ("the README goes", &|| fs::remove_file(site.join("root/sub/README.md")).unwrap(), "second", false),
     ];

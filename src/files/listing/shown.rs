@@ -27,6 +27,8 @@ pub(super) struct Row<'c> {
     pub(super) is_directory: bool,
     /// The state of what it leads to.
     pub(super) stamp: Stamp,
+    /// Of a directory, that of its index, by which it may be answered or not; and whether that is a link.
+    pub(super) index: Option<(Stamp, bool)>,
     /// It was found as a request would find it.
     is_sure: bool,
 }
@@ -37,7 +39,7 @@ impl<'c> Row<'c> {
     pub(super) fn new(name: &'c [u8], is_directory: bool, bytes: u64) -> Self {
         let version = crate::http::FileVersion { bytes, modified: (0, 0) };
         let stamp = Stamp { device: 1, inode: 1, version, changed: (0, 0) };
-        Self { name, is_directory, stamp, is_sure: true }
+        Self { name, is_directory, stamp, index: None, is_sure: true }
     }
 
     /// Of a file; of a directory it means nothing.
@@ -88,7 +90,7 @@ impl<'d> Looking<'d> {
         let pages = total.div_ceil(page_entries).max(1);
         let look = |candidate: Candidate<'c>| match candidate.is_doubtful {
             true => self.look_into(candidate.name),
-            false => self.look(candidate.name, candidate.is_directory),
+            false => self.look(candidate.name, candidate.is_directory).map(|row| self.with_index(row)),
         };
         (view.page <= pages).then(|| Shown { rows: on_page.into_iter().filter_map(look).collect(), total, pages })
     }
@@ -112,17 +114,16 @@ impl<'d> Looking<'d> {
     }
 
     /// Leaves out what a request would be told is not there. Gives whether that holds as long as all is in the same
-    /// state: not where it is for its index that a directory is left out, or is not.
+    /// state: not where several names of indexes have a say, or a link.
     pub(super) fn verify(&self, shown: &mut Shown<'_>) -> bool {
         let mut holds = true;
         shown.rows.retain(|row| {
             let may_be_read = row.is_sure || self.may_be_read(row);
-            if !row.is_directory || row.is_sure || (may_be_read && !self.has_index(row)) {
+            if !row.is_directory || row.is_sure || (may_be_read && row.index.is_none()) {
                 return may_be_read;
             }
-            let is_answered = self.path.child(row.name).is_some_and(|path| self.is_answered(&path));
-            holds &= may_be_read && is_answered;
-            is_answered
+            holds &= self.files.options.index.len() == 1 && row.index.is_some_and(|(_, is_link)| !is_link);
+            self.path.child(row.name).is_some_and(|path| self.is_answered(&path))
         });
         if shown.pages == 1 {
             shown.total = shown.rows.len();
@@ -135,12 +136,16 @@ impl<'d> Looking<'d> {
         accessat(&self.directory.opened, row.name, access, AtFlags::EACCESS).is_ok()
     }
 
-    /// Whether a directory has anything of the name of an index.
-    fn has_index(&self, row: &Row<'_>) -> bool {
-        self.files.options.index.iter().any(|index| {
-            let path = [row.name, b"/", index.as_bytes()].concat();
-            statat(&self.directory.opened, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-        })
+    /// Looks for what a directory has of the name of an index.
+    fn with_index<'c>(&self, mut row: Row<'c>) -> Row<'c> {
+        if row.is_directory {
+            row.index = self.files.options.index.iter().find_map(|index| {
+                let path = [row.name, b"/", index.as_bytes()].concat();
+                let stat = statat(&self.directory.opened, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                Some((Stamp::of(&stat), FileType::from_raw_mode(stat.st_mode) == FileType::Symlink))
+            });
+        }
+        row
     }
 
     /// Whether a directory has an index that is served, or else is listed itself.
@@ -171,7 +176,7 @@ impl<'d> Looking<'d> {
             _ => return None,
         };
         let is_withheld = self.withheld.contains(&identity(stat));
-        (!is_withheld).then(|| Row { name, is_directory, stamp: Stamp::of(stat), is_sure })
+        (!is_withheld).then(|| Row { name, is_directory, stamp: Stamp::of(stat), index: None, is_sure })
     }
 }
 
