@@ -223,6 +223,9 @@ fn what_is_listed_is_what_is_served() {
         "root/closed/x",
         "root/unread/x",
         "root/unread_index/index.html",
+        "root/refused_index/index.html",
+        "root/linked_index/x",
+        "root/index_in_place/index.html",
         "root/salver.toml",
         "root/sub/.well-known/x",
         "root/sub/_headers",
@@ -244,6 +247,8 @@ fn what_is_listed_is_what_is_served() {
         ("to_config", "salver.toml"),
         ("of.map", "a.txt"),
         ("around", "../root/a.txt"),
+        ("linked_index/index.html", "../../outside/secret"),
+        ("to_refused_index", "refused_index"),
     ] {
         site.link(&format!("root/{name}"), target);
     }
@@ -253,6 +258,7 @@ fn what_is_listed_is_what_is_served() {
     for (name, mode) in [("closed.txt", 0), ("closed", 0), ("unread", 0o311), ("unread_index", 0o311)] {
         site.set_mode(&format!("root/{name}"), mode);
     }
+    site.set_mode("root/refused_index/index.html", 0);
     let mut command = unprivileged(&shelf, &site.join("root"));
     let server = Salver::run(command.args(["--port", "0", "--hide", "*.map", "--hide", "/drafts"]));
     // From disk, and from what was kept of it.
@@ -294,6 +300,7 @@ fn a_listing_is_never_out_of_date() {
         site.write(&format!("root/sub/c{number:02}.txt"), "c");
     }
     site.write("root/sub/README.md", "# first");
+    site.write("root/sub/d/index.html", "d");
     site.link("root/sub/link", "a.txt");
     fs::set_permissions(site.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = unprivileged(&shelf, site.path());
@@ -317,6 +324,8 @@ fn a_listing_is_never_out_of_date() {
             ">new.txt<",
             false,
         ),
+        ("an index may not be read", &|| site.set_mode("root/sub/d/index.html", 0), "./d/", false),
+        ("and may be again", &|| site.set_mode("root/sub/d/index.html", 0o644), "./d/", true),
         ("a directory is added", &|| fs::create_dir(site.join("root/sub/folder")).unwrap(), "./folder/", true),
         ("the README goes", &|| fs::remove_file(site.join("root/sub/README.md")).unwrap(), "second", false),
     ];

@@ -229,7 +229,8 @@ impl Files {
         let target = format!("{}{}", self.options.prefix, path.canonical());
         let digest = digest(&target, view, &shown, catalogue.is_cut, readme.as_ref().map(|readme| readme.stamp));
         let now = SystemTime::now();
-        let mut stamps = shown.rows.iter().map(|row| row.stamp).chain(readme.as_ref().map(|readme| readme.stamp));
+        let of_rows = shown.rows.iter().flat_map(|row| [Some(row.stamp), row.index.map(|(index, _)| index)]);
+        let mut stamps = of_rows.flatten().chain(readme.as_ref().map(|readme| readme.stamp));
         let is_settled = stamps.all(|stamp| stamp.is_settled(now));
         if let Some(kept) = self.listings.pages.find(&digest.to_ne_bytes(), None).filter(|_| is_settled) {
             return Ok(kept);
@@ -344,6 +345,9 @@ fn digest(target: &str, view: &View, shown: &Shown<'_>, is_cut: bool, readme: Op
         for (seconds, nanoseconds) in [version.modified, changed] {
             hasher.update(&seconds.to_ne_bytes());
             hasher.update(&nanoseconds.to_ne_bytes());
+        }
+        if let Some(index) = row.index {
+            hasher.update(format!("{index:?}").as_bytes());
         }
     }
     hasher.digest128()

@@ -27,6 +27,8 @@ pub(super) struct Row<'c> {
     pub(super) is_directory: bool,
     /// The state of what it leads to.
     pub(super) stamp: Stamp,
+    /// Of a directory, that of its index, by which it may be answered or not; and whether that is a link.
+    pub(super) index: Option<(Stamp, bool)>,
     /// It was found as a request would find it.
     is_sure: bool,
 }
@@ -37,7 +39,7 @@ impl<'c> Row<'c> {
     pub(super) fn new(name: &'c [u8], is_directory: bool, bytes: u64) -> Self {
         let version = crate::http::FileVersion { bytes, modified: (0, 0) };
         let stamp = Stamp { device: 1, inode: 1, version, changed: (0, 0) };
-        Self { name, is_directory, stamp, is_sure: true }
+        Self { name, is_directory, stamp, index: None, is_sure: true }
     }
 
     /// Of a file; of a directory it means nothing.
@@ -88,7 +90,7 @@ impl<'d> Looking<'d> {
         let pages = total.div_ceil(page_entries).max(1);
         let look = |candidate: Candidate<'c>| match candidate.is_doubtful {
             true => self.look_into(candidate.name),
-            false => self.look(candidate.name, candidate.is_directory),
+            false => self.look(candidate.name, candidate.is_directory).map(|row| self.with_index(row)),
         };
         (view.page <= pages).then(|| Shown { rows: on_page.into_iter().filter_map(look).collect(), total, pages })
     }
@@ -111,16 +113,17 @@ impl<'d> Looking<'d> {
         catalogue.iter().filter(|(name, _)| filter.matches(name)).filter_map(candidate).collect()
     }
 
-    /// Leaves out what may not be read. Gives whether that holds as long as all is in the same state: not where it is
-    /// for its index that a directory is shown.
+    /// Leaves out what a request would be told is not there. Gives whether that holds as long as all is in the same
+    /// state: not where several names of indexes have a say, or a link.
     pub(super) fn verify(&self, shown: &mut Shown<'_>) -> bool {
         let mut holds = true;
         shown.rows.retain(|row| {
-            if row.is_sure || self.may_be_read(row) {
-                return true;
+            let may_be_read = row.is_sure || self.may_be_read(row);
+            if !row.is_directory || row.is_sure || (may_be_read && row.index.is_none()) {
+                return may_be_read;
             }
-            holds &= !row.is_directory;
-            self.look_into(row.name).is_some()
+            holds &= self.files.options.index.len() == 1 && row.index.is_some_and(|(_, is_link)| !is_link);
+            self.path.child(row.name).is_some_and(|path| self.is_answered(&path))
         });
         if shown.pages == 1 {
             shown.total = shown.rows.len();
@@ -133,6 +136,24 @@ impl<'d> Looking<'d> {
         accessat(&self.directory.opened, row.name, access, AtFlags::EACCESS).is_ok()
     }
 
+    /// Looks for what a directory has of the name of an index.
+    fn with_index<'c>(&self, mut row: Row<'c>) -> Row<'c> {
+        if row.is_directory {
+            row.index = self.files.options.index.iter().find_map(|index| {
+                let path = [row.name, b"/", index.as_bytes()].concat();
+                let stat = statat(&self.directory.opened, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                Some((Stamp::of(&stat), FileType::from_raw_mode(stat.st_mode) == FileType::Symlink))
+            });
+        }
+        row
+    }
+
+    /// Whether a directory has an index that is served, or else is listed itself.
+    fn is_answered(&self, path: &SafePath) -> bool {
+        let index = self.files.open_index(path, &mut Evidence::begin());
+        index.is_ok_and(|index| index.is_some() || self.files.open_listable(path).is_ok_and(|listed| listed.is_some()))
+    }
+
     /// What an entry is like that was a directory or a file when the names were read. None where it is another by now.
     fn look<'c>(&self, name: &'c [u8], is_directory: bool) -> Option<Row<'c>> {
         let stat = statat(&self.directory.opened, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
@@ -142,15 +163,9 @@ impl<'d> Looking<'d> {
     /// The same of an entry in doubt: what a request of it would lead to.
     fn look_into<'c>(&self, name: &'c [u8]) -> Option<Row<'c>> {
         let path = self.path.child(name)?;
-        let root = &self.files.root;
-        match root.open_from(&self.directory.root, &path).ok()? {
-            // One that can't be read may still have an index that can.
-            Found::Directory(stat) => {
-                let is_answered = root.open_directory(&path).is_ok()
-                    || self.files.open_index(&path, &mut Evidence::begin()).is_ok_and(|index| index.is_some());
-                is_answered.then(|| self.row(name, &stat, true))?
-            }
+        match self.files.root.open_from(&self.directory.root, &path).ok()? {
             Found::File(_, stat) => self.row(name, &stat, true),
+            Found::Directory(stat) => self.is_answered(&path).then(|| self.row(name, &stat, true))?,
         }
     }
 
@@ -161,7 +176,7 @@ impl<'d> Looking<'d> {
             _ => return None,
         };
         let is_withheld = self.withheld.contains(&identity(stat));
-        (!is_withheld).then(|| Row { name, is_directory, stamp: Stamp::of(stat), is_sure })
+        (!is_withheld).then(|| Row { name, is_directory, stamp: Stamp::of(stat), index: None, is_sure })
     }
 }
 
