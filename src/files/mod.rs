@@ -72,6 +72,7 @@ pub use self::pattern::Pattern;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 pub(crate) use self::site_file::read_site_file;
 pub(crate) use self::target::canonical_path;
+#[cfg(feature = "auth")]
 pub(crate) use self::turns::Turns;
 
 /// The methods there are, for files.
