@@ -106,9 +106,17 @@ pub struct Args {
     #[arg(long)]
     pub no_precompressed: bool,
 
-    /// No access log, only warnings and errors
+    /// Only warnings and errors on standard error, and no access log
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
+
+    /// Access log: short (default), common, combined, json or off
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+
+    /// File of the access log, opened anew when it is moved away
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 
     /// Log more; -vv still more
     #[arg(short, long, action = clap::ArgAction::Count)]

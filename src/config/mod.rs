@@ -48,8 +48,12 @@ pub struct Config {
     pub port: u16,
     /// Somebody wrote `port`: it is this port or none.
     pub port_asked: bool,
-    /// No access log, only warnings and errors.
+    /// On standard error no access log, only warnings and errors.
     pub quiet: bool,
+    /// What a line of the access log looks like.
+    pub log_format: http::LogFormat,
+    /// The file of the access log; standard error, if there is none. It is among `files.withheld` too.
+    pub log_file: Option<PathBuf>,
     /// How often `-v` was given.
     pub verbose: u8,
     /// Whether the log is colored.
@@ -141,6 +145,8 @@ pub fn load(
     let written = apply(settings, &mut config)?;
     fit_workers(&mut config, written.get("workers"))?;
     note_connections(&mut config);
+    // Who asked for what is nobody else's business, wherever the file lies.
+    config.files.withheld.extend(config.log_file.clone());
     settle_root(&mut config.files)?;
     check_site(&config, &written)?;
     config.hosts = hosts.into_iter().map(|table| host(table, &config)).collect::<Result<_, _>>()?;
@@ -157,6 +163,8 @@ fn defaults(args: &Args, current_dir: &Path) -> Config {
         port: PORT,
         port_asked: false,
         quiet: false,
+        log_format: http::LogFormat::default(),
+        log_file: None,
         verbose: args.verbose,
         color: args.color,
         server: socketserver::Options::default(),

@@ -116,7 +116,7 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 18] = [
+    let flags: [(&str, &'static str, Option<OsString>); 20] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -126,6 +126,8 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("precompressed", "--no-precompressed", args.no_precompressed.then(|| "false".into())),
         ("workers", "--workers", args.workers.clone().map(Into::into)),
         ("quiet", "--quiet", yes(args.quiet)),
+        ("log_format", "--log-format", args.log_format.clone().map(Into::into)),
+        ("log_file", "--log-file", args.log_file.clone().map(Into::into)),
         ("clean_urls", "--no-clean-urls", args.no_clean_urls.then(|| "false".into())),
         ("trailing_slash", "--trailing-slash", args.trailing_slash.clone().map(Into::into)),
         ("spa", "--spa", args.spa.clone().map(Into::into)),

@@ -14,7 +14,7 @@ use log::{Level, debug};
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::inbox::Inbox;
 use super::limits::{Limits, end_of};
-use super::log::Record;
+use super::log::{Client, LogFormat, Record};
 use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
 use super::response::Response;
 use super::write::{Asked, CONTINUE, Outgoing, Progress};
@@ -38,6 +38,8 @@ pub struct Service<H> {
 /// Lines of the log that peers cause.
 #[derive(Debug, Default)]
 struct Lines {
+    /// Of the access log.
+    format: LogFormat,
     refused: Throttle,
     cut: Throttle,
 }
@@ -47,6 +49,13 @@ impl<H: Handler> Service<H> {
     #[must_use]
     pub fn new(handler: H, limits: Limits) -> Self {
         Self { handler, limits, lines: Lines::default() }
+    }
+
+    /// What lines of the access log look like. Default: [`LogFormat::Short`].
+    #[must_use]
+    pub fn log_format(mut self, format: LogFormat) -> Self {
+        self.lines.format = format;
+        self
     }
 }
 
@@ -152,7 +161,8 @@ impl<H: Handler> SocketHandler for Service<H> {
             }
             let head = buffers.inbox.unread();
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            let record = Record::new(&buffers.line, stream.peer(), head, status, Instant::now());
+            let (format, client) = (self.lines.format, Client::of(stream.peer()));
+            let record = Record::new(format, &buffers.line, client, head, status, Instant::now());
             let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
             let response = Response::error_page(status).field(header::RETRY_AFTER, RETRY_AFTER);
             let mut outgoing = Outgoing::new(response, asked, Vec::new(), Instant::now(), &self.limits);
@@ -387,12 +397,18 @@ impl<H: Handler> Turn<'_, H> {
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {
-            record: Record::new(&self.buffers.line, self.stream.peer(), head_bytes, response.status(), self.now),
+            record: self.record(head_bytes, response.status()),
             response,
             asked: Asked::new(&head.request.method, head.request.version, stay),
             after: if stay { After::Stay } else { After::Linger },
             peer_leaves: !head.keep_alive && head.framing == Framing::None,
         }))
+    }
+
+    /// What the access log will tell of this request.
+    fn record(&self, head: &[u8], status: StatusCode) -> Record {
+        let client = Client::of(self.stream.peer());
+        Record::new(self.lines.format, &self.buffers.line, client, head, status, self.now)
     }
 
     /// Begins with a body; the head is kept until it is complete.
@@ -468,7 +484,7 @@ impl<H: Handler> Turn<'_, H> {
         let (peer, number) = (self.stream.peer(), status.as_u16());
         self.lines.refused.say(Level::Info, format_args!("{peer}: refused with {number}: {reason}"));
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
-        let record = Record::new(&self.buffers.line, self.stream.peer(), head, status, self.now);
+        let record = self.record(head, status);
         self.buffers.inbox.clear();
         self.session.scan = HeadScan::default();
         self.session.due = None;

@@ -1,6 +1,7 @@
 //! HTTP dates (RFC 9110 section 5.6.7).
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -150,6 +151,51 @@ fn format_bytes(seconds: u64) -> Option<[u8; DATE_BYTES]> {
     Some(bytes)
 }
 
+/// `10/Oct/2000:13:55:36 +0000`, the time of the Common Log Format.
+pub(super) struct CommonTime(pub(super) SystemTime);
+
+/// `2000-10-10T13:55:36.123Z` (RFC 3339).
+pub(super) struct Rfc3339Time(pub(super) SystemTime);
+
+impl fmt::Display for CommonTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = at(self.0).unwrap_or(EPOCH);
+        let Parts { year, month_name, day, time, .. } = Parts::of(&date);
+        write!(f, "{day}/{month_name}/{year}:{time} +0000")
+    }
+}
+
+impl fmt::Display for Rfc3339Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = at(self.0).unwrap_or(EPOCH);
+        let Parts { year, month, day, time, .. } = Parts::of(&date);
+        let milliseconds = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+        write!(f, "{year}-{month:02}-{day}T{time}.{milliseconds:03}Z")
+    }
+}
+
+/// What stands in for a time that the preferred form has no words for.
+const EPOCH: [u8; DATE_BYTES] = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+
+/// A date in the preferred form, taken apart.
+struct Parts<'a> {
+    year: &'a str,
+    /// From 1 for January.
+    month: usize,
+    month_name: &'a str,
+    day: &'a str,
+    time: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(date: &'a [u8; DATE_BYTES]) -> Self {
+        let part = |range| str::from_utf8(&date[range]).unwrap_or_default();
+        let month_name = part(8..11);
+        let month = MONTHS.iter().position(|name| *name == month_name).map_or(1, |month| month + 1);
+        Self { year: part(12..16), month, month_name, day: part(5..7), time: part(17..25) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +228,21 @@ mod tests {
             assert_eq!(date.as_ref().map(|date| std::str::from_utf8(date).unwrap()), expected);
         }
         assert_eq!(at(UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn times_of_logs_are_in_utc() {
+        for (milliseconds, common, rfc3339) in [
+            (0, "01/Jan/1970:00:00:00 +0000", "1970-01-01T00:00:00.000Z"),
+            (784_111_777_089, "06/Nov/1994:08:49:37 +0000", "1994-11-06T08:49:37.089Z"),
+            (1_709_251_199_999, "29/Feb/2024:23:59:59 +0000", "2024-02-29T23:59:59.999Z"),
+            (YEAR_10000 * 1000, "01/Jan/1970:00:00:00 +0000", "1970-01-01T00:00:00.000Z"),
+        ] {
+            let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
+            assert_eq!((&*CommonTime(time).to_string(), &*Rfc3339Time(time).to_string()), (common, rfc3339));
+        }
+        let before = UNIX_EPOCH - Duration::from_millis(500);
+        assert_eq!(Rfc3339Time(before).to_string(), "1970-01-01T00:00:00.000Z");
     }
 
     fn parse(date: &str, now: i64) -> Option<i64> {

@@ -1,17 +1,72 @@
 //! The access log: one line a request, through `log`, target `access`.
+//!
+//! What is known when an answer begins is written down then, in a buffer that the worker keeps, as the request's head is
+//! gone by the time that the answer is out; what is known only then is put where it belongs. When nobody listens
+//! nothing is done but to ask.
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::time::Instant;
+use std::net::IpAddr;
+use std::time::{Instant, SystemTime};
 
 use log::{Level, info, log_enabled};
 
 use ::http::StatusCode;
 
-use crate::socketserver::Peer;
+use super::date;
+use super::headers::trim;
+use super::log_text::{Escaped, Json, Word};
+use crate::socketserver::{Address, Peer};
 
-/// The longest request line that is logged, in bytes; what is longer ends in `...`.
-const REQUEST_LINE_BYTES_MAX: usize = 2 << 10;
+/// What a line of the access log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `127.0.0.1:56664 "GET / HTTP/1.1" 200 8249 0.827ms`: peer, request line, status, bytes of content, time taken; ` cut`
+    /// behind it where the answer is not complete. The time of day is for the logger to add.
+    #[default]
+    Short,
+    /// The Common Log Format of NCSA httpd, with the time in UTC:
+    /// `127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 8249`.
+    Common,
+    /// The same with the fields Referer and User-Agent in quotes, as nginx and Apache httpd have it.
+    Combined,
+    /// An object of JSON (RFC 8259) with the keys `time` (RFC 3339, UTC), `client`, `port`, `user`, `method`, `target`,
+    /// `protocol`, `status`, `referer`, `user_agent`, `bytes`, `duration_ms` and `cut`. What isn't there is null.
+    Json,
+    /// No lines.
+    Off,
+}
+
+impl LogFormat {
+    /// Each by its name in a configuration.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("short", Self::Short),
+        ("common", Self::Common),
+        ("combined", Self::Combined),
+        ("json", Self::Json),
+        ("off", Self::Off),
+    ];
+}
+
+/// Who asked, as far as a line tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client<'a> {
+    peer: &'a Peer,
+    /// The name under which it was let in.
+    user: Option<&'a str>,
+}
+
+impl<'a> Client<'a> {
+    /// The one place that says who that is.
+    pub(super) fn of(peer: &'a Peer) -> Self {
+        Self { peer, user: None }
+    }
+
+    /// Its address, which is one of IPv4 also where a socket of IPv6 took its connection; none over a UNIX socket.
+    fn ip(&self) -> Option<IpAddr> {
+        self.peer.address().as_inet().map(|address| address.ip().to_canonical())
+    }
+}
 
 /// What is known of a request when its answer begins; nothing when nobody listens.
 #[derive(Debug)]
@@ -19,70 +74,206 @@ pub(super) struct Record(Option<Known>);
 
 #[derive(Debug)]
 struct Known {
-    /// Peer, request line and status.
+    format: LogFormat,
+    /// The line without time of day, bytes and time taken.
     line: String,
+    /// Where in it the time of day belongs.
+    time_at: usize,
+    /// Where the bytes belong.
+    bytes_at: usize,
     began: Instant,
 }
 
 impl Record {
-    /// `head` begins with the request line; `buffer` lends its memory until the line is written.
-    pub(super) fn new(buffer: &Cell<String>, peer: &Peer, head: &[u8], status: StatusCode, began: Instant) -> Self {
-        if !log_enabled!(target: "access", Level::Info) {
+    /// `head` begins with the request line, and need not be a good one; `buffer` lends its memory until the line is
+    /// written.
+    pub(super) fn new(
+        format: LogFormat,
+        buffer: &Cell<String>,
+        client: Client<'_>,
+        head: &[u8],
+        status: StatusCode,
+        began: Instant,
+    ) -> Self {
+        if format == LogFormat::Off || !log_enabled!(target: "access", Level::Info) {
             return Self(None);
         }
-        let end = head.iter().position(|byte| b"\r\n".contains(byte)).unwrap_or(head.len());
         let mut line = buffer.take();
         line.clear();
+        let mut known = Known { format, line, time_at: 0, bytes_at: 0, began };
         // A write to memory doesn't fail.
-        let _ = write!(line, "{peer} \"{}\" {}", Escaped(&head[..end]), status.as_str());
-        Self(Some(Known { line, began }))
+        let _ = match format {
+            LogFormat::Json => known.begin_json(client, head, status),
+            LogFormat::Common | LogFormat::Combined => known.begin_common(client, head, status),
+            LogFormat::Short | LogFormat::Off => known.begin_short(client, head, status),
+        };
+        Self(Some(known))
     }
 
     /// Writes the line, once the answer is out, or is cut. Gives back the buffer.
     pub(super) fn write(self, bytes: u64, cut: bool) -> String {
-        let Some(Known { line, began }) = self.0 else { return String::new() };
-        let time = began.elapsed().as_micros();
-        let cut = if cut { " cut" } else { "" };
-        info!(target: "access", "{line} {bytes} {}.{:03}ms{cut}", time / 1000, time % 1000);
-        line
-    }
-}
-
-/// Bytes from a peer, fit for one line in quotes: what is not printable ASCII, and `"` and `\`, as `\xNN`.
-pub(super) struct Escaped<'a>(pub(super) &'a [u8]);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = &self.0[..self.0.len().min(REQUEST_LINE_BYTES_MAX)];
-        while let [first, ..] = rest {
-            let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
-            f.write_str(std::str::from_utf8(&rest[..plain]).unwrap_or_default())?;
-            if plain == 0 {
-                write!(f, "\\x{first:02x}")?;
+        let Some(known) = self.0 else { return String::new() };
+        let micros = known.began.elapsed().as_micros();
+        let (milliseconds, rest) = (micros / 1000, micros % 1000);
+        let line = &*known.line;
+        let (before, after) = line.split_at(known.bytes_at);
+        match known.format {
+            LogFormat::Short | LogFormat::Off => {
+                let cut = if cut { " cut" } else { "" };
+                info!(target: "access", "{line} {bytes} {milliseconds}.{rest:03}ms{cut}");
             }
-            rest = &rest[plain.max(1)..];
+            LogFormat::Common | LogFormat::Combined => {
+                let (before, middle) = before.split_at(known.time_at);
+                let time = date::CommonTime(SystemTime::now());
+                info!(target: "access", "{before}{time}{middle}{bytes}{after}");
+            }
+            LogFormat::Json => {
+                let (before, middle) = before.split_at(known.time_at);
+                let time = date::Rfc3339Time(SystemTime::now());
+                info!(
+                    target: "access",
+                    "{before}{time}{middle}{bytes},\"duration_ms\":{milliseconds}.{rest:03},\"cut\":{cut}}}"
+                );
+            }
         }
-        if self.0.len() > REQUEST_LINE_BYTES_MAX { f.write_str("...") } else { Ok(()) }
+        known.line
     }
 }
 
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+impl Known {
+    fn begin_short(&mut self, client: Client<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
+        write!(self.line, "{} \"{}\" {}", client.peer, Escaped(request_line(head)), status.as_str())
+    }
+
+    fn begin_common(&mut self, client: Client<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
+        match client.ip() {
+            Some(ip) => write!(self.line, "{ip} - ")?,
+            // As nginx has it.
+            None => self.line.push_str("unix: - "),
+        }
+        match client.user {
+            Some(user) => write!(self.line, "{} [", Word(user.as_bytes()))?,
+            None => self.line.push_str("- ["),
+        }
+        self.time_at = self.line.len();
+        write!(self.line, "] \"{}\" {} ", Escaped(request_line(head)), status.as_str())?;
+        self.bytes_at = self.line.len();
+        if self.format == LogFormat::Combined {
+            for name in [b"referer" as &[u8], b"user-agent"] {
+                write!(self.line, " \"{}\"", Escaped(field(head, name).unwrap_or(b"-")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_json(&mut self, client: Client<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
+        self.line.push_str("{\"time\":\"");
+        self.time_at = self.line.len();
+        match client.peer.address() {
+            Address::Inet(address) => {
+                write!(self.line, "\",\"client\":\"{}\",\"port\":{}", address.ip().to_canonical(), address.port())?;
+            }
+            Address::Unix(_) => self.line.push_str("\",\"client\":\"unix:\",\"port\":null"),
+        }
+        let (method, target, protocol) = words(request_line(head));
+        write!(
+            self.line,
+            ",\"user\":{},\"method\":{},\"target\":{},\"protocol\":{},\"status\":{},\"referer\":{},\"user_agent\":{},\
+             \"bytes\":",
+            Json(client.user.map(str::as_bytes)),
+            Json(Some(method)),
+            Json(target),
+            Json(protocol),
+            status.as_str(),
+            Json(field(head, b"referer")),
+            Json(field(head, b"user-agent")),
+        )?;
+        self.bytes_at = self.line.len();
+        Ok(())
+    }
+}
+
+fn request_line(head: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+    &head[..end]
+}
+
+/// Method, target and protocol of a request line, which may be malformed: put together with spaces they are that line.
+fn words(line: &[u8]) -> (&[u8], Option<&[u8]>, Option<&[u8]>) {
+    let Some(at) = memchr::memchr(b' ', line) else { return (line, None, None) };
+    let (method, rest) = (&line[..at], &line[at + 1..]);
+    match memchr::memrchr(b' ', rest) {
+        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => (method, Some(&rest[..at]), Some(&rest[at + 1..])),
+        _ => (method, Some(rest), None),
+    }
+}
+
+/// The value of the first line of this field, in small letters, of a head that may be malformed.
+fn field<'h>(head: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
+    let mut lines = head.split(|&byte| byte == b'\n').skip(1);
+    let value = lines.find_map(|line| {
+        let (start, rest) = line.split_at_checked(name.len())?;
+        rest.strip_prefix(b":").filter(|_| start.eq_ignore_ascii_case(name))
+    })?;
+    Some(trim(value.strip_suffix(b"\r").unwrap_or(value))).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn nothing_from_a_peer_ends_a_line_or_its_quotes() {
-        for (bytes, expected) in [
-            (&b"GET / HTTP/1.1"[..], "GET / HTTP/1.1"),
-            (b"GET /\"\\ HTTP/1.1", "GET /\\x22\\x5c HTTP/1.1"),
-            (b"a\r\n\x1b[31m\x7f\xc3\xbc", "a\\x0d\\x0a\\x1b[31m\\x7f\\xc3\\xbc"),
-        ] {
-            assert_eq!(Escaped(bytes).to_string(), expected);
+    /// What is written down when an answer begins: before the time of day, between that and the bytes, and after those.
+    #[track_caller]
+    fn check(format: LogFormat, head: &[u8], expected: [&str; 3]) {
+        let peer = Peer::new(Address::Inet("[::ffff:192.0.2.7]:50000".parse().unwrap()), None);
+        let mut known = Known { format, line: String::new(), time_at: 0, bytes_at: 0, began: Instant::now() };
+        let client = Client { peer: &peer, user: Some("a b\"") };
+        match format {
+            LogFormat::Json => known.begin_json(client, head, StatusCode::OK).unwrap(),
+            _ => known.begin_common(client, head, StatusCode::OK).unwrap(),
         }
-        assert_eq!(Escaped(&[b'a'; REQUEST_LINE_BYTES_MAX + 1]).to_string().len(), REQUEST_LINE_BYTES_MAX + 3);
+        let (before, after) = known.line.split_at(known.bytes_at);
+        let (before, middle) = before.split_at(known.time_at);
+        assert_eq!([before, middle, after], expected);
+    }
+
+    #[test]
+    fn a_line_has_what_analysers_read() {
+        let head = b"GET /\"\xff HTTP/1.1\r\nHost: h\r\nReferer:  http://a/\"b\r\nUSER-AGENT: Mozilla/5.0 (\\)\t\r\n\r\n";
+        let request = "] \"GET /\\x22\\xFF HTTP/1.1\" 200 ";
+        check(LogFormat::Common, head, ["192.0.2.7 - a\\x20b\\x22 [", request, ""]);
+        let fields = " \"http://a/\\x22b\" \"Mozilla/5.0 (\\x5C)\"";
+        check(LogFormat::Combined, head, ["192.0.2.7 - a\\x20b\\x22 [", request, fields]);
+        let bare = b"\xff\r\nuser-agentx: 1\r\nreferer :2\nuser-agent:\r\n";
+        check(LogFormat::Combined, bare, ["192.0.2.7 - a\\x20b\\x22 [", "] \"\\xFF\" 200 ", " \"-\" \"-\""]);
+        check(
+            LogFormat::Json,
+            head,
+            [
+                "{\"time\":\"",
+                "\",\"client\":\"192.0.2.7\",\"port\":50000,\"user\":\"a b\\\"\",\"method\":\"GET\",\
+                 \"target\":\"/\\\"\\ufffd\",\"protocol\":\"HTTP/1.1\",\"status\":200,\"referer\":\"http://a/\\\"b\",\
+                 \"user_agent\":\"Mozilla/5.0 (\\\\)\",\"bytes\":",
+                "",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_request_line_has_up_to_three_words() {
+        for (line, expected) in [
+            ("GET / HTTP/1.1", ("GET", Some("/"), Some("HTTP/1.1"))),
+            ("GET /a b HTTP/1.1", ("GET", Some("/a b"), Some("HTTP/1.1"))),
+            ("GET  HTTP/1.1", ("GET", Some(""), Some("HTTP/1.1"))),
+            ("GET /", ("GET", Some("/"), None)),
+            ("GET / x", ("GET", Some("/ x"), None)),
+            ("GET HTTP/1.1", ("GET", Some("HTTP/1.1"), None)),
+            ("\u{16}\u{3}", ("\u{16}\u{3}", None, None)),
+            ("", ("", None, None)),
+        ] {
+            let (method, target, protocol) = expected;
+            let expected = (method.as_bytes(), target.map(str::as_bytes), protocol.map(str::as_bytes));
+            assert_eq!(words(line.as_bytes()), expected, "{line}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! one, asks the handler for a complete [`Response`], and writes it. This layer knows nothing of where content comes from.
 //!
 //! Reading order: `limits`, `request` (head to [`Request`]), `headers` (field lines), `body` (framing of what follows the
-//! head), `response`, `write` (the only place that makes HTTP bytes), `date`, `connection` (reading, handling, writing).
+//! head), `response`, `write` (the only place that makes HTTP bytes), `date`, `log`, `connection` (reading, handling, writing).
 
 mod body;
 mod connection;
@@ -13,6 +13,7 @@ mod headers;
 mod inbox;
 mod limits;
 mod log;
+mod log_text;
 mod request;
 mod response;
 #[cfg(feature = "stages")]
@@ -25,6 +26,7 @@ pub(crate) use date::since_1970;
 pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
+pub use self::log::LogFormat;
 pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};

@@ -8,11 +8,13 @@
 
 mod banner;
 mod listen;
+mod log_file;
 mod log_writer;
 mod logging;
 mod signals;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::{env, fmt, io};
 
 use log::{info, warn};
@@ -24,11 +26,14 @@ use salver::http::Service;
 use salver::site::{self, SiteOptions, Sites};
 use salver::socketserver::{Server, descriptors_reserved};
 
+use self::log_file::LogFile;
+
 /// Why the program ends before it was asked to, in one line that doesn't start with its name.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Configuration(config::Error),
     Listen(listen::Error),
+    LogFile(PathBuf, io::Error),
     /// What the system refuses; with what it was asked for.
     System(&'static str, io::Error),
 }
@@ -38,7 +43,7 @@ impl Failure {
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Configuration(error) => error.status(),
-            Self::Listen(_) | Self::System(..) => 1,
+            Self::Listen(_) | Self::LogFile(..) | Self::System(..) => 1,
         }
     }
 }
@@ -48,6 +53,10 @@ impl fmt::Display for Failure {
         match self {
             Self::Configuration(error) => error.fmt(f),
             Self::Listen(error) => error.fmt(f),
+            Self::LogFile(path, error) => {
+                let path = logging::one_line(&path.display().to_string());
+                write!(f, "log_file {path}: cannot be opened: {error}; allow it, or name another with --log-file")
+            }
             Self::System(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -61,7 +70,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.check_config {
         return print(&config::describe(&config)).map_err(|error| Failure::System("standard output", error));
     }
-    logging::start(&config).map_err(|error| Failure::System("starting the log", error))?;
+    let open = |path: &PathBuf| LogFile::open(path).map_err(|error| Failure::LogFile(path.clone(), error));
+    let log_file = config.log_file.as_ref().map(open).transpose()?;
+    logging::start(&config, log_file).map_err(|error| Failure::System("starting the log", error))?;
     let result = serve(config);
     logging::flush();
     result
@@ -72,7 +83,7 @@ fn serve(config: Config) -> Result<(), Failure> {
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     risks(&config).for_each(|risk| warn!("{risk}"));
     let text = banner::text(&config, &listeners);
-    let service = Service::new(sites(&config), config.limits);
+    let service = Service::new(sites(&config), config.limits).log_format(config.log_format);
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;
