@@ -15,6 +15,8 @@ mod integration {
     mod limits;
     mod load;
     mod log;
+    mod log_file;
+    mod log_formats;
     mod preconditions;
     mod process;
     mod ranges;

@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_line_has_what_analysers_read() {
-        let head = b"GET /\"\xff HTTP/1.1\r\nHost: h\r\nReferer:  http://a/\"b\r\nUSER-AGENT: Mozilla/5.0 (\\)\t\r\n\r\n";
+        let head =
+            b"GET /\"\xff HTTP/1.1\r\nHost: h\r\nReferer:  http://a/\"b\r\nUSER-AGENT: Mozilla/5.0 (\\)\t\r\n\r\n";
         let request = "] \"GET /\\x22\\xFF HTTP/1.1\" 200 ";
         check(LogFormat::Common, head, ["192.0.2.7 - a\\x20b\\x22 [", request, ""]);
         let fields = " \"http://a/\\x22b\" \"Mozilla/5.0 (\\x5C)\"";

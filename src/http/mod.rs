@@ -21,12 +21,12 @@ mod response;
 pub mod stages;
 mod write;
 
+pub use self::log::LogFormat;
 pub use connection::{Service, Session};
 pub(crate) use date::since_1970;
 pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
-pub use self::log::LogFormat;
 pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};

@@ -113,7 +113,11 @@ fn sites(config: &Config) -> Sites {
 fn risks(config: &Config) -> impl Iterator<Item = &'static str> {
     let mut all_files = config.hosts.iter().map(|host| &host.site.files).chain([&config.files]);
     let follows = all_files.any(|files| files.symlinks == Symlinks::Follow);
+    let mut roots = config.hosts.iter().map(|host| &host.site.files.root).chain([&config.files.root]);
+    let log = config.log_file.as_deref().and_then(|file| file.parent()?.canonicalize().ok());
+    let exposed = log.is_some_and(|log| roots.any(|root| root.canonicalize().is_ok_and(|root| log.starts_with(root))));
     let risks = [
+        (exposed, "log_file lies in the root: it isn't served, but copies of it would be; move it elsewhere"),
         (geteuid().is_root(), "running as root: use an account that may read the site and no more; see SECURITY.md"),
         (follows, "symlinks = \"follow\": links are followed wherever they lead, out of the root too"),
     ];
