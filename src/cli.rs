@@ -1,13 +1,81 @@
 //! The command line as it was written: names and help, no meaning. [`config`](crate::config) says what it means, so
 //! numbers stay text here: one place checks a value and words the complaint, whoever wrote it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ColorChoice, Parser};
+use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 
 /// Serve a directory over HTTP/1.1.
-#[derive(Clone, Debug, Default, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "salver", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[non_exhaustive]
+pub struct Cli {
+    /// What to do; to serve, where there is none.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// What to serve.
+    #[command(flatten)]
+    pub args: Args,
+}
+
+impl Cli {
+    /// Reads a command line, which begins with the name of the program.
+    ///
+    /// # Errors
+    /// What is wrong with it; or help, or the version.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = words.into_iter().collect();
+        Self::try_parse_from(&words).or_else(|error| {
+            let names_command = words.iter().any(|word| Self::command().find_subcommand(word).is_some());
+            if !error.use_stderr() || names_command {
+                return Err(error);
+            }
+            // Where there are commands, any word too many is taken for one.
+            Args::try_parse_from(&words).map(|args| Self { command: None, args })
+        })
+    }
+}
+
+/// What else the program does. A directory of such a name is served as `./routes`.
+#[derive(Clone, Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Tell what would answer a path, step by step, without serving
+    #[command(mut_arg("root", |root| root.long("served").hide(true)), mut_arg("bind", |bind| bind.alias(None)))]
+    Routes(Routes),
+}
+
+/// The arguments of `salver routes`: those of serving, but that the directory is told by `-d`.
+#[derive(Clone, Debug, clap::Args)]
+#[non_exhaustive]
+pub struct Routes {
+    /// Paths, perhaps with a query, or URLs
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+
+    /// Host that is asked
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    pub host: String,
+
+    /// Method of the request
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub method: String,
+
+    /// Field of the request; repeatable [default: 'Accept: text/html']
+    #[arg(long, value_name = "FIELD")]
+    pub field: Vec<String>,
+
+    /// What would be served.
+    #[command(flatten)]
+    pub args: Args,
+}
+
+/// What is served, and how.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "salver")]
 #[non_exhaustive]
 pub struct Args {
     /// The directory to serve [default: the current directory]
@@ -136,6 +204,7 @@ Examples:
   salver                         serve the current directory at http://127.0.0.1:8000
   salver -b 0.0.0.0 -p 80 /srv   serve /srv on port 80 of every IPv4 address
   salver -c site.toml -w 4 -q    configured by a file, with 4 threads and no access log
+  salver routes /about           what would answer /about, and why; takes the same options
 
 Every key of config.toml is an environment variable too: SALVER_PORT, SALVER_ROOT and so on.
 A flag wins over the environment, the environment over the file.
@@ -147,19 +216,17 @@ Exit status:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn definition_is_consistent() {
-        Args::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     /// What clap makes of this command line: the arguments, or its exit status and first line.
     #[track_caller]
     fn check(line: &str, expected: Result<&str, (i32, &str)>) {
-        match (Args::try_parse_from(line.split(' ')), expected) {
+        match (Cli::read(line.split(' ').map(OsString::from)), expected) {
             (Ok(args), Ok(part)) => assert!(format!("{args:?}").contains(part), "{args:?}"),
             (Err(error), Err((status, part))) => {
                 assert_eq!(error.exit_code(), status);
@@ -192,8 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_told_from_a_directory() {
+        check("salver routes /a", Ok("paths: [\"/a\"], host: \"localhost\", method: \"GET\""));
+        check(
+            "salver routes /a /b --host c --method HEAD --field A:1",
+            Ok("host: \"c\", method: \"HEAD\", field: [\"A:1\"]"),
+        );
+        check("salver routes /a -d public -c x.toml -b ::1", Ok("root_flag: Some(\"public\")"));
+        check("salver ./routes", Ok("command: None, args: Args { root: Some(\"./routes\")"));
+        check("salver -d routes", Ok("command: None, args: Args { root: None, root_flag: Some(\"routes\")"));
+        check("salver routes", Err((2, "required arguments were not provided")));
+        check("salver -q routes /a", Err((2, "cannot be used with")));
+        check("salver routes --help", Err((0, "Usage: salver routes [OPTIONS] <PATH>...")));
+    }
+
+    #[test]
     fn help_fits_a_terminal_of_100_columns() {
-        let help = Args::command().term_width(0).render_help().to_string();
+        let help = Cli::command().term_width(0).render_help().to_string();
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     }
 
