@@ -56,6 +56,7 @@ mod tests {
             fields: Fields::of(&lines),
             body: &[],
             peer: &peer,
+            client: crate::http::Client::Peer(&peer),
             begun: None,
         };
         assert_eq!(is_navigation(&request, path.as_bytes()), expected, "{method} {path}, Accept: {accept}");

@@ -6,20 +6,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderValue, StatusCode, header};
 use log::{Level, debug};
 
 use super::body::{BodyReader, Framing, Unacceptable};
+use super::client::{Client, Proxies};
 use super::inbox::Inbox;
+use super::introduction::{self, Introduction};
 use super::limits::{Limits, end_of};
-use super::log::{Client, LogFormat, Record};
+use super::log::{LogFormat, Record};
 use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
 use super::response::Response;
 use super::write::{Asked, CONTINUE, Outgoing, Progress};
 use crate::http::Handler;
-use crate::socketserver::{Conn, End, Handler as SocketHandler, Interest, Next, Stream, Throttle, Wake};
+use crate::socketserver::{Conn, End, Handler as SocketHandler, Interest, Next, Peer, Stream, Throttle, Wake};
 
 /// Empty lines skipped before a request line (RFC 9112 section 2.2 asks for at least one).
 const EMPTY_LINES_MAX: u8 = 4;
@@ -32,6 +35,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct Service<H> {
     handler: H,
     limits: Limits,
+    proxies: Proxies,
     lines: Lines,
 }
 
@@ -48,7 +52,14 @@ impl<H: Handler> Service<H> {
     /// Has `handler` answer requests, within these limits.
     #[must_use]
     pub fn new(handler: H, limits: Limits) -> Self {
-        Self { handler, limits, lines: Lines::default() }
+        Self { handler, limits, proxies: Proxies::default(), lines: Lines::default() }
+    }
+
+    /// Believes these proxies who their clients are.
+    #[must_use]
+    pub fn behind(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
     }
 
     /// What lines of the access log look like. Default: [`LogFormat::Short`].
@@ -70,6 +81,17 @@ pub struct Session {
     /// When the head or body that has begun must be complete.
     due: Option<Instant>,
     empty_lines: u8,
+    /// A proxy has yet to say for whom it speaks.
+    awaits_introduction: bool,
+    /// For whom it speaks; in a box, as most connections have no proxy, and all keep the room for it.
+    introduced: Option<Box<SocketAddr>>,
+}
+
+impl Session {
+    /// Who sends the requests of this connection, as far as that is known before them.
+    fn sender<'a>(&self, peer: &'a Peer) -> Client<'a> {
+        self.introduced.as_deref().map_or(Client::Peer(peer), |address| Client::from(*address))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -161,8 +183,8 @@ impl<H: Handler> SocketHandler for Service<H> {
             }
             let head = buffers.inbox.unread();
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            let (format, client) = (self.lines.format, Client::of(stream.peer()));
-            let record = Record::new(format, &buffers.line, client, head, status, Instant::now());
+            let (format, client) = (self.lines.format, Client::Peer(stream.peer()));
+            let record = Record::new(format, &buffers.line, (client, None), head, status, Instant::now());
             let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
             let response = Response::error_page(status).field(header::RETRY_AFTER, RETRY_AFTER);
             let mut outgoing = Outgoing::new(response, asked, Vec::new(), Instant::now(), &self.limits);
@@ -173,8 +195,8 @@ impl<H: Handler> SocketHandler for Service<H> {
         });
     }
 
-    fn setup(&self, _connection: &Conn<'_>) -> Session {
-        Session::default()
+    fn setup(&self, connection: &Conn<'_>) -> Session {
+        Session { awaits_introduction: self.proxies.introduce(connection.peer()), ..Session::default() }
     }
 
     fn handle(&self, session: &mut Session, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
@@ -184,6 +206,7 @@ impl<H: Handler> SocketHandler for Service<H> {
             let mut turn = Turn {
                 handler: &self.handler,
                 limits: &self.limits,
+                proxies: &self.proxies,
                 lines: &self.lines,
                 now: Instant::now(),
                 begun: stream.ready_since().filter(|_| begins),
@@ -234,6 +257,7 @@ struct Buffers {
 struct Turn<'a, H> {
     handler: &'a H,
     limits: &'a Limits,
+    proxies: &'a Proxies,
     lines: &'a Lines,
     now: Instant,
     /// When the request had begun that comes first in this turn, if nothing of it was read before.
@@ -280,6 +304,9 @@ impl<H: Handler> Turn<'_, H> {
             State::Lingering { .. } => return Step::Over(Next::Close),
             State::Writing(_) => false,
         };
+        if late && self.session.awaits_introduction {
+            return Step::Over(Next::Close);
+        }
         if late {
             self.refuse(Refusal { status: StatusCode::REQUEST_TIMEOUT, reason: "the request took too long" });
         }
@@ -288,6 +315,9 @@ impl<H: Handler> Turn<'_, H> {
 
     /// Looks for a complete head in what was read, and reads on if there is none.
     fn head(&mut self) -> io::Result<Step> {
+        if self.session.awaits_introduction {
+            return self.introduction();
+        }
         self.skip_empty_lines();
         let unread = self.buffers.inbox.unread();
         if unread == b"\r" && self.session.empty_lines < EMPTY_LINES_MAX {
@@ -308,6 +338,27 @@ impl<H: Handler> Turn<'_, H> {
             Err(refusal) => {
                 self.refuse(refusal);
                 Ok(Step::Go)
+            }
+        }
+    }
+
+    /// Takes what a proxy says of its client. Where that is no introduction, there is nobody to answer: who speaks is not
+    /// known, and a proxy would take an answer for one to somebody's request.
+    fn introduction(&mut self) -> io::Result<Step> {
+        match introduction::read(self.buffers.inbox.unread()) {
+            Ok(Introduction::Partial) => self.read_head(),
+            Ok(Introduction::Complete { bytes, client }) => {
+                self.buffers.inbox.consume(bytes);
+                self.session.awaits_introduction = false;
+                self.session.introduced = client.map(Box::new);
+                self.session.due = None;
+                Ok(Step::Go)
+            }
+            Err(reason) => {
+                let peer = self.stream.peer();
+                self.lines.refused.say(Level::Info, format_args!("{peer}: closed: {reason}"));
+                self.buffers.inbox.clear();
+                Ok(Step::Over(Next::Close))
             }
         }
     }
@@ -394,10 +445,12 @@ impl<H: Handler> Turn<'_, H> {
         }
         head.request.body = body.unwrap_or_default();
         head.request.begun = self.begun;
+        head.request.client = self.proxies.client(self.session.sender(self.stream.peer()), head.request.fields);
+        let client = head.request.client;
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {
-            record: self.record(head_bytes, response.status()),
+            record: self.record((client, response.user.as_deref()), head_bytes, response.status()),
             response,
             asked: Asked::new(&head.request.method, head.request.version, stay),
             after: if stay { After::Stay } else { After::Linger },
@@ -405,10 +458,9 @@ impl<H: Handler> Turn<'_, H> {
         }))
     }
 
-    /// What the access log will tell of this request.
-    fn record(&self, head: &[u8], status: StatusCode) -> Record {
-        let client = Client::of(self.stream.peer());
-        Record::new(self.lines.format, &self.buffers.line, client, head, status, self.now)
+    /// What the access log will tell of this request of a client, and of the user that it is.
+    fn record(&self, who: (Client<'_>, Option<&str>), head: &[u8], status: StatusCode) -> Record {
+        Record::new(self.lines.format, &self.buffers.line, who, head, status, self.now)
     }
 
     /// Begins with a body; the head is kept until it is complete.
@@ -481,10 +533,10 @@ impl<H: Handler> Turn<'_, H> {
 
     fn refuse_as(&mut self, refusal: Refusal, head: &[u8]) {
         let Refusal { status, reason } = refusal;
-        let (peer, number) = (self.stream.peer(), status.as_u16());
-        self.lines.refused.say(Level::Info, format_args!("{peer}: refused with {number}: {reason}"));
+        let (client, number) = (self.session.sender(self.stream.peer()), status.as_u16());
+        self.lines.refused.say(Level::Info, format_args!("{client}: refused with {number}: {reason}"));
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
-        let record = self.record(head, status);
+        let record = self.record((client, None), head, status);
         self.buffers.inbox.clear();
         self.session.scan = HeadScan::default();
         self.session.due = None;
@@ -524,8 +576,8 @@ impl<H: Handler> Turn<'_, H> {
                 Ok(Step::Over(Next::Again))
             }
             Err(error) => {
-                let peer = self.stream.peer();
-                self.lines.cut.say(Level::Info, format_args!("{peer}: a response was cut: {error}"));
+                let client = self.session.sender(self.stream.peer());
+                self.lines.cut.say(Level::Info, format_args!("{client}: a response was cut: {error}"));
                 if error.kind() == io::ErrorKind::TimedOut {
                     // Who reads slowly to hold memory shall not hold the system's either. It may be broken already.
                     let _ = self.stream.discard_unsent();

@@ -19,7 +19,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of all lines of this name.
-    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+    pub fn all<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
         self.lines.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| trim(line.value))
     }
 

@@ -6,22 +6,21 @@
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
 use log::{Level, info, log_enabled};
 
 use ::http::StatusCode;
 
+use super::client::Client;
 use super::date;
 use super::headers::trim;
 use super::log_text::{Escaped, Json, Word};
-use crate::socketserver::{Address, Peer};
 
 /// What a line of the access log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// `127.0.0.1:56664 "GET / HTTP/1.1" 200 8249 0.827ms`: peer, request line, status, bytes of content, time taken; ` cut`
+    /// `127.0.0.1:56664 "GET / HTTP/1.1" 200 8249 0.827ms`: client, user if there is one, request line, status, bytes of content, time taken; ` cut`
     /// behind it where the answer is not complete. The time of day is for the logger to add.
     #[default]
     Short,
@@ -48,25 +47,8 @@ impl LogFormat {
     ];
 }
 
-/// Who asked, as far as a line tells.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Client<'a> {
-    peer: &'a Peer,
-    /// The name under which it was let in.
-    user: Option<&'a str>,
-}
-
-impl<'a> Client<'a> {
-    /// The one place that says who that is.
-    pub(super) fn of(peer: &'a Peer) -> Self {
-        Self { peer, user: None }
-    }
-
-    /// Its address, which is one of IPv4 also where a socket of IPv6 took its connection; none over a UNIX socket.
-    fn ip(&self) -> Option<IpAddr> {
-        self.peer.address().as_inet().map(|address| address.ip().to_canonical())
-    }
-}
+/// Who asked, and the name under which that was.
+type Who<'a> = (Client<'a>, Option<&'a str>);
 
 /// What is known of a request when its answer begins; nothing when nobody listens.
 #[derive(Debug)]
@@ -90,7 +72,7 @@ impl Record {
     pub(super) fn new(
         format: LogFormat,
         buffer: &Cell<String>,
-        client: Client<'_>,
+        who: Who<'_>,
         head: &[u8],
         status: StatusCode,
         began: Instant,
@@ -103,9 +85,9 @@ impl Record {
         let mut known = Known { format, line, time_at: 0, bytes_at: 0, began };
         // A write to memory doesn't fail.
         let _ = match format {
-            LogFormat::Json => known.begin_json(client, head, status),
-            LogFormat::Common | LogFormat::Combined => known.begin_common(client, head, status),
-            LogFormat::Short | LogFormat::Off => known.begin_short(client, head, status),
+            LogFormat::Json => known.begin_json(who, head, status),
+            LogFormat::Common | LogFormat::Combined => known.begin_common(who, head, status),
+            LogFormat::Short | LogFormat::Off => known.begin_short(who, head, status),
         };
         Self(Some(known))
     }
@@ -141,17 +123,21 @@ impl Record {
 }
 
 impl Known {
-    fn begin_short(&mut self, client: Client<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
-        write!(self.line, "{} \"{}\" {}", client.peer, Escaped(request_line(head)), status.as_str())
+    fn begin_short(&mut self, (client, user): Who<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
+        write!(self.line, "{client} ")?;
+        if let Some(user) = user {
+            write!(self.line, "{} ", Word(user.as_bytes()))?;
+        }
+        write!(self.line, "\"{}\" {}", Escaped(request_line(head)), status.as_str())
     }
 
-    fn begin_common(&mut self, client: Client<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
+    fn begin_common(&mut self, (client, user): Who<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
         match client.ip() {
             Some(ip) => write!(self.line, "{ip} - ")?,
             // As nginx has it.
             None => self.line.push_str("unix: - "),
         }
-        match client.user {
+        match user {
             Some(user) => write!(self.line, "{} [", Word(user.as_bytes()))?,
             None => self.line.push_str("- ["),
         }
@@ -166,21 +152,23 @@ impl Known {
         Ok(())
     }
 
-    fn begin_json(&mut self, client: Client<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
+    fn begin_json(&mut self, (client, user): Who<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
         self.line.push_str("{\"time\":\"");
         self.time_at = self.line.len();
-        match client.peer.address() {
-            Address::Inet(address) => {
-                write!(self.line, "\",\"client\":\"{}\",\"port\":{}", address.ip().to_canonical(), address.port())?;
-            }
-            Address::Unix(_) => self.line.push_str("\",\"client\":\"unix:\",\"port\":null"),
+        match client.ip() {
+            Some(ip) => write!(self.line, "\",\"client\":\"{ip}\",\"port\":")?,
+            None => self.line.push_str("\",\"client\":\"unix:\",\"port\":"),
+        }
+        match client.port() {
+            Some(port) => write!(self.line, "{port}")?,
+            None => self.line.push_str("null"),
         }
         let (method, target, protocol) = words(request_line(head));
         write!(
             self.line,
             ",\"user\":{},\"method\":{},\"target\":{},\"protocol\":{},\"status\":{},\"referer\":{},\"user_agent\":{},\
              \"bytes\":",
-            Json(client.user.map(str::as_bytes)),
+            Json(user.map(str::as_bytes)),
             Json(Some(method)),
             Json(target),
             Json(protocol),
@@ -220,17 +208,19 @@ fn field<'h>(head: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     /// What is written down when an answer begins: before the time of day, between that and the bytes, and after those.
     #[track_caller]
     fn check(format: LogFormat, head: &[u8], expected: [&str; 3]) {
-        let peer = Peer::new(Address::Inet("[::ffff:192.0.2.7]:50000".parse().unwrap()), None);
+        let client: Client<'_> = "[::ffff:192.0.2.7]:50000".parse::<SocketAddr>().unwrap().into();
         let mut known = Known { format, line: String::new(), time_at: 0, bytes_at: 0, began: Instant::now() };
-        let client = Client { peer: &peer, user: Some("a b\"") };
+        let who = (client, Some("a b\""));
         match format {
-            LogFormat::Json => known.begin_json(client, head, StatusCode::OK).unwrap(),
-            _ => known.begin_common(client, head, StatusCode::OK).unwrap(),
+            LogFormat::Json => known.begin_json(who, head, StatusCode::OK).unwrap(),
+            _ => known.begin_common(who, head, StatusCode::OK).unwrap(),
         }
         let (before, after) = known.line.split_at(known.bytes_at);
         let (before, middle) = before.split_at(known.time_at);

@@ -3,17 +3,22 @@
 //! [`Service`] makes a `socketserver` handler of an HTTP [`Handler`]: it reads a request head, and its body where there is
 //! one, asks the handler for a complete [`Response`], and writes it. This layer knows nothing of where content comes from.
 //!
-//! Reading order: `limits`, `request` (head to [`Request`]), `headers` (field lines), `body` (framing of what follows the
-//! head), `response`, `write` (the only place that makes HTTP bytes), `date`, `log`, `connection` (reading, handling, writing).
+//! Reading order: `limits`, `introduction` (what a proxy says of its client, before anything else), `request` (head to
+//! [`Request`]), `headers` (field lines), `client` (who asks, of `networks` that are trusted), `body` (framing of what follows
+//! the head), `response`, `write` (the only place that makes HTTP bytes), `date`, `log` (lines of the access log), `connection`
+//! (reading, handling, writing).
 
 mod body;
+mod client;
 mod connection;
 mod date;
 mod headers;
 mod inbox;
+mod introduction;
 mod limits;
 mod log;
 mod log_text;
+mod networks;
 mod request;
 mod response;
 #[cfg(feature = "stages")]
@@ -22,11 +27,13 @@ pub mod stages;
 mod write;
 
 pub use self::log::LogFormat;
+pub use client::{Client, Proxies, ProxyHeader};
 pub use connection::{Service, Session};
 pub(crate) use date::since_1970;
 pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
+pub use networks::Networks;
 pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};

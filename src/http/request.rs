@@ -15,6 +15,7 @@ use httparse::Header;
 use memchr::{memchr, memchr2};
 
 use super::body::{Framing, decimal};
+use super::client::Client;
 use super::headers::Fields;
 use super::limits::{FIELDS_CEILING, Limits};
 use crate::socketserver::Peer;
@@ -159,8 +160,10 @@ pub struct Request<'a> {
     pub fields: Fields<'a>,
     /// The content, collected as [`Handler::body_bytes_max`](super::Handler::body_bytes_max) asked for it, else empty.
     pub body: &'a [u8],
-    /// Who asks.
+    /// Who is at the other end of the connection.
     pub peer: &'a Peer,
+    /// Who asks: the peer, unless a trusted proxy says otherwise. For rules and logs.
+    pub client: Client<'a>,
     /// An instant by which its first byte had come, where one is known that lies before other requests that came with it:
     /// what was looked up after that for one of them is news enough for this one.
     pub begun: Option<Instant>,
@@ -227,8 +230,8 @@ pub(super) fn parse<'a>(bytes: &'a [u8], slots: &'a mut FieldSlots<'a>, peer: &'
     let framing = Framing::of(fields, version)?;
     let expects_continue = parse_expect(fields, version)? && framing != Framing::None;
     let keep_alive = wants_to_stay(fields, version);
-    let request =
-        Request { method, target, version, authority: authority.or(host), fields, body: &[], peer, begun: None };
+    let (authority, client) = (authority.or(host), Client::Peer(peer));
+    let request = Request { method, target, version, authority, fields, body: &[], peer, client, begun: None };
     Ok(Head { request, framing, keep_alive, expects_continue })
 }
 

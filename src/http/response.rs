@@ -30,6 +30,8 @@ pub struct Response {
     pub(super) body: Body,
     /// Last-Modified is the time of the answer.
     pub(super) modified_now: bool,
+    pub(super) user: Option<Arc<str>>,
+    pub(super) areas: u64,
 }
 
 /// What stands before the body.
@@ -45,13 +47,20 @@ impl Response {
     /// A response with this status, without fields or body.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self { head: Head::Status(status), fields: Vec::new(), body: Body::Empty, modified_now: false }
+        Self {
+            head: Head::Status(status),
+            fields: Vec::new(),
+            body: Body::Empty,
+            modified_now: false,
+            user: None,
+            areas: 0,
+        }
     }
 
     /// A response whose head was made ahead; this body has the length that it tells, if it tells one.
     #[must_use]
     pub fn prepared(head: PreparedHead, body: Body) -> Self {
-        Self { head: Head::Prepared(head), fields: Vec::new(), body, modified_now: false }
+        Self { head: Head::Prepared(head), fields: Vec::new(), body, modified_now: false, user: None, areas: 0 }
     }
 
     /// A small clean page that names the status and tells nothing else; not to be kept without asking again.
@@ -73,6 +82,26 @@ impl Response {
     pub fn modified_now(mut self, modified_now: bool) -> Self {
         self.modified_now = modified_now;
         self
+    }
+
+    /// Tells the log as whom the client asked, by a name that is known here or not; nothing of it is sent.
+    #[must_use]
+    pub fn with_user(mut self, user: Option<Arc<str>>) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// Tells the handler around this one which parts of the site the content is from, a bit each; nothing of it is sent.
+    #[must_use]
+    pub fn of_areas(mut self, areas: u64) -> Self {
+        self.areas = areas;
+        self
+    }
+
+    /// What [`Response::of_areas`] told.
+    #[must_use]
+    pub fn areas(&self) -> u64 {
+        self.areas
     }
 
     /// Sets the body.

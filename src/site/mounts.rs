@@ -142,9 +142,9 @@ fn at<'r>(request: &Request<'r>, path: &'r [u8]) -> Request<'r> {
         Target::Path { query, .. } => query,
         Target::Asterisk | Target::Authority(_) => None,
     };
-    let Request { version, authority, fields, body, peer, begun, .. } = *request;
+    let Request { version, authority, fields, body, peer, client, begun, .. } = *request;
     let target = Target::Path { path, query };
-    Request { method: request.method.clone(), target, version, authority, fields, body, peer, begun }
+    Request { method: request.method.clone(), target, version, authority, fields, body, peer, client, begun }
 }
 
 #[cfg(test)]
