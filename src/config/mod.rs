@@ -195,7 +195,14 @@ fn from_file<'t>(file: &'t File, config: &mut Config) -> Result<Written<'t>, Err
 fn apply<'t>(settings: Vec<Setting<'t>>, config: &mut Config) -> Result<BTreeMap<&'static str, Setting<'t>>, Error> {
     let mut written = BTreeMap::new();
     for setting in settings {
-        (setting.key.field)(config).assign(&setting).map_err(|expected| setting.mistake(&expected))?;
+        let assigned = (setting.key.field)(config).assign(&setting);
+        assigned.map_err(|expected| {
+            let takes = |part: &Setting<'_>| (part.key.field)(&mut config.clone()).assign(part).is_ok();
+            match setting.culprit(takes) {
+                Some(at) => Error::Mistake(format!("{}: {expected}", setting.item(at))),
+                None => setting.mistake(&expected),
+            }
+        })?;
         written.insert(setting.key.name, setting);
     }
     Ok(written)
@@ -267,8 +274,9 @@ fn check_site(config: &Config, written: &BTreeMap<&'static str, Setting<'_>>) ->
     {
         return Err(setting.mistake("expected Access-Control-Allow-Origin from `cors` or from `header`, not from both"));
     }
-    check_root(&config.files.root, written.get("root"))?;
-    config.rules.mounts.iter().try_for_each(|mount| check_root(mount.root(), written.get("mount")))
+    check_root(&config.files.root, written.get("root").map(Setting::to_string))?;
+    let mut mounts = config.rules.mounts.iter().enumerate();
+    mounts.try_for_each(|(at, mount)| check_root(mount.root(), written.get("mount").map(|setting| setting.item(at))))
 }
 
 /// Each root may have rules of its own. They are read last: redirects stand behind those that were configured, and fields
@@ -300,9 +308,9 @@ fn read_headers(files: &mut files::Options) -> Result<(), Error> {
 }
 
 /// The "." at the end asks for search permission too: to list the root is not enough to serve from it.
-fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
+fn check_root(root: &Path, place: Option<String>) -> Result<(), Error> {
     let Err(error) = std::fs::read_dir(root.join(".")) else { return Ok(()) };
-    let place = written.map_or_else(|| "the current directory".to_owned(), Setting::to_string);
+    let place = place.unwrap_or_else(|| "the current directory".to_owned());
     let root = root.display();
     Err(match error.kind() {
         ErrorKind::NotFound => {

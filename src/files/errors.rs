@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::http::StatusCode;
-use log::Level;
+use log::{Level, trace};
 
 use super::cache::Entry;
 use super::lookup::Resource;
@@ -13,7 +13,7 @@ use super::representation::Representation;
 use super::rules::{ErrorPage, dress};
 use super::target::{SafePath, Unsafe};
 use super::{Files, descriptors_ran_out};
-use crate::http::Response;
+use crate::http::{ROUTE, Response};
 
 /// The page of a directory that tells that there is no such page beneath it.
 const NOT_FOUND_PAGE: &[u8] = b"404.html";
@@ -51,6 +51,9 @@ impl Files {
         let page = ErrorPage::find(&self.options.error_pages, status)
             .find_map(find)
             .or_else(|| (status == StatusCode::NOT_FOUND).then(|| self.not_found_page(path, begun))?);
+        if page.is_none() {
+            trace!(target: ROUTE, "page: salver's own for {}, as the site has none", status.as_u16());
+        }
         match page {
             Some(page) => self.dressed(page, path),
             None if status == StatusCode::NOT_FOUND => self.dressed(self.not_found.response(), path),

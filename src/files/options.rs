@@ -104,16 +104,16 @@ impl Options {
 
     /// The rules about fields, the weakest first.
     pub(super) fn field_rules(&self) -> Vec<FieldRule> {
-        let preset = |fields: &[(HeaderName, &'static str)]| {
+        let preset = |name: &str, fields: &[(HeaderName, &'static str)]| {
             let fields = fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-            FieldRule::everywhere(fields.collect())
+            FieldRule::everywhere(name, fields.collect())
         };
         let mut rules = Vec::new();
         if self.security_headers {
-            rules.push(preset(&SECURITY_FIELDS));
+            rules.push(preset("security_headers", &SECURITY_FIELDS));
         }
         if self.isolate {
-            rules.push(preset(&ISOLATING_FIELDS));
+            rules.push(preset("isolate", &ISOLATING_FIELDS));
         }
         rules.extend(self.file_fields.iter().chain(&self.fields).cloned());
         rules

@@ -4,14 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
+use log::trace;
 use mime_guess::Mime;
 
 use super::pattern::Pattern;
+use crate::http::ROUTE;
 
 /// Fields of answers, by the path that is asked for: `Name: value` for all, `PATTERN Name: value` for some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldRule {
-    /// As it was written, where it stands for itself.
+    /// As it was written; of others where they come from.
     text: String,
     /// None is every path.
     pattern: Option<Pattern>,
@@ -20,14 +22,14 @@ pub struct FieldRule {
 }
 
 impl FieldRule {
-    /// These fields for every path.
-    pub(super) fn everywhere(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { text: String::new(), pattern: None, fields }
+    /// These fields for every path; `origin` is for people.
+    pub(super) fn everywhere(origin: &str, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { text: origin.to_owned(), pattern: None, fields }
     }
 
     /// These fields where the pattern matches.
-    pub(super) fn of(pattern: Pattern, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { text: String::new(), pattern: Some(pattern), fields }
+    pub(super) fn of(origin: &str, pattern: Pattern, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { text: origin.to_owned(), pattern: Some(pattern), fields }
     }
 
     /// Whether it has a field of this name.
@@ -115,6 +117,7 @@ pub(super) struct Dress {
 pub(super) fn dress(rules: &[FieldRule], paths: &[&[u8]]) -> Dress {
     let mut dress = Dress::default();
     for rule in rules.iter().filter(|rule| rule.applies(paths)) {
+        trace!(target: ROUTE, "field: by {rule}");
         let replaced = |name: &HeaderName| !ADDED_UP.contains(name) && rule.fields.iter().any(|(new, _)| new == name);
         dress.fields.retain(|(name, _)| !replaced(name));
         dress.fields.extend(rule.fields.iter().cloned());

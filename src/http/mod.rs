@@ -19,6 +19,7 @@ mod limits;
 mod log;
 mod log_text;
 mod networks;
+mod rehearsal;
 mod request;
 mod response;
 #[cfg(feature = "stages")]
@@ -34,6 +35,7 @@ pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
 pub use networks::Networks;
+pub use rehearsal::rehearse;
 pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
@@ -42,6 +44,10 @@ pub use write::PreparedHead;
 // What handlers of this layer need of the one below.
 pub(crate) use crate::socketserver::cores;
 pub use crate::socketserver::{Throttle, slow};
+
+/// The target of log lines (level trace) in which handlers tell, step by step, how they come to an answer: a word and a
+/// colon, and what it means for this request.
+pub const ROUTE: &str = "route";
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {

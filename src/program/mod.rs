@@ -5,12 +5,15 @@
 //! 3. `listen`: the sockets.
 //! 4. `signals`: how it is stopped.
 //! 5. `banner`: what it says when it is ready.
+//!
+//! `routes` asks what would be served, in place of steps 2 to 5.
 
 mod banner;
 mod listen;
 mod log_file;
 mod log_writer;
 mod logging;
+mod routes;
 mod signals;
 
 use std::io::Write as _;
@@ -19,7 +22,7 @@ use std::{env, fmt, io};
 
 use log::{info, warn};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
-use salver::cli::Args;
+use salver::cli::{Cli, Command};
 use salver::config::{self, Config};
 use salver::files::Symlinks;
 use salver::http::Service;
@@ -62,13 +65,24 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Serves until a signal says stop.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+/// Does what the command line says; mostly that is to serve until a signal says stop.
+pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
     raise_descriptor_limit();
     let current_dir = env::current_dir().map_err(|error| Failure::System("the current directory", error))?;
+    let args = match &cli.command {
+        Some(Command::Routes(routes)) => &routes.args,
+        _ => &cli.args,
+    };
     let config = config::load(args, env::vars_os(), &current_dir).map_err(Failure::Configuration)?;
-    if args.check_config {
-        return print(&config::describe(&config)).map_err(|error| Failure::System("standard output", error));
+    let text = match &cli.command {
+        Some(Command::Routes(routes)) => Some(routes::text(routes, &config).map_err(Failure::Configuration)?),
+        _ => args.check_config.then(|| config::describe(&config)),
+    };
+    if let Some(text) = text {
+        // What a server would warn of at its start.
+        let warnings = config.notes.iter().cloned().chain(risks(&config).map(str::to_owned));
+        warnings.for_each(|warning| drop(writeln!(io::stderr(), "salver: warning: {warning}")));
+        return print(&text).map_err(|error| Failure::System("standard output", error));
     }
     let open = |path: &PathBuf| LogFile::open(path).map_err(|error| Failure::LogFile(path.clone(), error));
     let log_file = config.log_file.as_ref().map(open).transpose()?;

@@ -13,12 +13,13 @@ mod redirects;
 use std::{fmt, io};
 
 use ::http::{Method, StatusCode};
+use log::trace;
 
 use self::hosts::Host;
 use self::mounts::Mounts;
 use self::redirects::Effect;
 use crate::files::{self, Files, canonical_path, is_navigation, moved, read_site_file};
-use crate::http::{Handler, Request, Response, Target};
+use crate::http::{Handler, ROUTE, Request, Response, Target};
 
 pub use self::cors::Origins;
 pub use self::hosts::Names;
@@ -138,10 +139,20 @@ impl Sites {
             return Some(&self.default).filter(|_| self.allow_host.is_empty());
         };
         if !self.allow_host.is_empty() && self.allow_host.closeness(&host).is_none() {
+            trace!(target: ROUTE, "host: {host} is none of allow_host, which is {}", self.allow_host);
             return None;
         }
-        let close = self.hosts.iter().filter_map(|(names, site)| Some((names.closeness(&host)?, site)));
-        Some(close.max_by_key(|(closeness, _)| *closeness).map_or(&self.default, |(_, site)| site))
+        let close = self.hosts.iter().filter_map(|site| Some((site.0.closeness(&host)?, site)));
+        match close.max_by_key(|(closeness, _)| *closeness) {
+            Some((_, (names, site))) => {
+                trace!(target: ROUTE, "host: {host} has the site of [salver.hosts.\"{names}\"]");
+                Some(site)
+            }
+            None => {
+                trace!(target: ROUTE, "host: {host} has no site of its own among {}", self.hosts.len());
+                Some(&self.default)
+            }
+        }
     }
 }
 
@@ -201,7 +212,13 @@ impl Site {
     fn handle(&self, request: &Request<'_>) -> Response {
         match &self.cors {
             Origins::Own => self.answer(request),
-            cors => cors.preflight(request).unwrap_or_else(|| cors.mark(request, self.answer(request))),
+            cors => match cors.preflight(request) {
+                Some(answer) => {
+                    trace!(target: ROUTE, "cors: a page of another origin asks whether it may; no file is looked for");
+                    answer
+                }
+                None => cors.mark(request, self.answer(request)),
+            },
         }
     }
 
@@ -212,20 +229,33 @@ impl Site {
         let rule = self.redirects.find(&path, || is_navigation(request, &path));
         match rule.map(|rule| (rule, rule.effect())) {
             Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
+                trace!(target: ROUTE, "redirect: {rule}");
                 self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path)
             }
-            Some((rule, Effect::Rewrite)) => self.mounts.in_place(request, &rule.path(&path)),
+            Some((rule, Effect::Rewrite)) => {
+                let target = rule.path(&path);
+                trace!(target: ROUTE, "rewrite: to {} by {rule}, whatever there is", target.escape_ascii());
+                self.mounts.in_place(request, &target)
+            }
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
                 let answer = self.mounts.handle(request, &path);
-                match answer.status() {
-                    StatusCode::NOT_FOUND if effect == Effect::StandIn => {
-                        self.mounts.stand_in(request, &rule.path(&path))
-                    }
-                    StatusCode::NOT_FOUND => self.mounts.in_place(request, &rule.path(&path)),
-                    _ => answer,
+                if answer.status() != StatusCode::NOT_FOUND {
+                    trace!(target: ROUTE, "rewrite: not needed: {rule}");
+                    return answer;
+                }
+                let target = rule.path(&path);
+                trace!(target: ROUTE, "rewrite: to {} by {rule}, as nothing is there", target.escape_ascii());
+                match effect {
+                    Effect::StandIn => self.mounts.stand_in(request, &target),
+                    _ => self.mounts.in_place(request, &target),
                 }
             }
-            Some((_, Effect::Redirect(_))) | None => self.mounts.handle(request, &path),
+            Some((_, Effect::Redirect(_))) | None => {
+                if !self.redirects.is_empty() {
+                    trace!(target: ROUTE, "redirect: by none of {} rules", self.redirects.len());
+                }
+                self.mounts.handle(request, &path)
+            }
         }
     }
 }

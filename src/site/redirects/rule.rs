@@ -1,5 +1,7 @@
 //! A line of rules, and what it does. Pure.
 
+use std::fmt;
+
 use ::http::StatusCode;
 
 use super::pattern::Pattern;
@@ -17,6 +19,29 @@ pub(in crate::site) struct Rule {
     pub(super) is_fallback: bool,
     /// As it is written.
     pub(super) line: String,
+    pub(super) place: Place,
+}
+
+/// Where a rule is written; what it says has nothing to do with that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place(pub(super) String);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+/// For people: the line, and where it is.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place.0 {
+            place if place.is_empty() => write!(f, "'{}'", self.line),
+            place => write!(f, "'{}' ({place})", self.line),
+        }
+    }
 }
 
 /// What a rule does with a path.
@@ -52,7 +77,15 @@ impl Rule {
             return Err(format!("expected a path of this site for status 200, not '{to}'"));
         }
         let is_fallback = is_fallback(from, &pattern, &template, status);
-        Ok(Some(Self { from: pattern, to: template, status, is_forced, is_fallback, line: words.join(" ") }))
+        Ok(Some(Self {
+            from: pattern,
+            to: template,
+            status,
+            is_forced,
+            is_fallback,
+            line: words.join(" "),
+            place: Place::default(),
+        }))
     }
 
     pub(in crate::site) fn effect(&self) -> Effect {
