@@ -4,6 +4,7 @@
 mod support;
 
 mod integration {
+    mod check_config;
     mod command_line;
     mod compression;
     mod confinement;
@@ -20,6 +21,7 @@ mod integration {
     mod preconditions;
     mod process;
     mod ranges;
+    mod routes;
     mod routing;
     mod sites;
     mod sockets;

@@ -329,6 +329,7 @@ fn check_root(root: &Path, place: Option<String>) -> Result<(), Error> {
 pub fn describe(config: &Config) -> String {
     let mut text = "[salver]\n".to_owned();
     describe_values(&mut text, KEYS.iter(), &mut config.clone(), &config.sources);
+    describe_site_files(&mut text, &config.files, &config.rules);
     for host in &config.hosts {
         let SiteOptions { files, rules, .. } = host.site.clone();
         let mut own = Config { files, rules, ..config.clone() };
@@ -336,8 +337,24 @@ pub fn describe(config: &Config) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "\n[salver.hosts.\"{}\"]", host.names);
         describe_values(&mut text, keys, &mut own, &host.sources);
+        describe_site_files(&mut text, &own.files, &own.rules);
     }
     text
+}
+
+/// What files in the root say is in effect too, but not a matter of keys, so it stands in comments.
+fn describe_site_files(text: &mut String, files: &files::Options, rules: &Rules) {
+    let redirects: Vec<_> = rules.redirects.file_lines().collect();
+    let fields: Vec<_> = files.file_fields.iter().map(ToString::to_string).collect();
+    let parts =
+        [(REDIRECTS_FILE, redirects, "behind those of `redirect`"), (HEADERS_FILE, fields, "before those of `header`")];
+    for (name, lines, order) in parts.into_iter().filter(|(_, lines, _)| !lines.is_empty()) {
+        let file = files.root.join(name).display().to_string();
+        let _ = writeln!(text, "\n# {}, {order}:", one_line(&file));
+        for line in lines {
+            let _ = writeln!(text, "#   {}", one_line(&line));
+        }
+    }
 }
 
 fn describe_values(

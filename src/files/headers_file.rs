@@ -43,7 +43,8 @@ pub fn parse_headers_file(text: &str) -> Result<Vec<FieldRule>, (usize, String)>
         return Err((*number, format!("expected fields beneath {path}, indented, as in Name: value")));
     }
     let rule = |(number, pattern, fields): Block| {
-        let origin = format!("{pattern} ({HEADERS_FILE}:{number})");
+        let said = fields.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        let origin = format!("{pattern} {} ({HEADERS_FILE}:{number})", said.collect::<Vec<_>>().join(", "));
         FieldRule::of(&origin, pattern, fields)
     };
     Ok(rules.into_iter().map(rule).collect())

@@ -149,7 +149,9 @@ impl Sites {
                 Some(site)
             }
             None => {
-                trace!(target: ROUTE, "host: {host} has no site of its own among {}", self.hosts.len());
+                if !self.hosts.is_empty() {
+                    trace!(target: ROUTE, "host: {host} has no table of its own, so the site of all others");
+                }
                 Some(&self.default)
             }
         }
@@ -238,13 +240,13 @@ impl Site {
                 self.mounts.in_place(request, &target)
             }
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
+                let target = rule.path(&path);
+                trace!(target: ROUTE, "rewrite: to {} by {rule}, if nothing is there", target.escape_ascii());
                 let answer = self.mounts.handle(request, &path);
                 if answer.status() != StatusCode::NOT_FOUND {
-                    trace!(target: ROUTE, "rewrite: not needed: {rule}");
                     return answer;
                 }
-                let target = rule.path(&path);
-                trace!(target: ROUTE, "rewrite: to {} by {rule}, as nothing is there", target.escape_ascii());
+                trace!(target: ROUTE, "rewrite: nothing is there, so to {}", target.escape_ascii());
                 match effect {
                     Effect::StandIn => self.mounts.stand_in(request, &target),
                     _ => self.mounts.in_place(request, &target),

@@ -98,14 +98,14 @@ impl Redirects {
         Ok(redirects)
     }
 
-    /// Each rule as it is written, and where.
-    pub fn placed_lines(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.rules.iter().map(|rule| (rule.line.as_str(), rule.place.0.as_str()))
-    }
-
     /// The configured rules, as lines.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.rules[..self.configured].iter().map(|rule| rule.line.as_str())
+    }
+
+    /// The rules of the `_redirects` file, as lines, each with its place.
+    pub fn file_lines(&self) -> impl Iterator<Item = String> {
+        self.rules[self.configured..].iter().map(|rule| format!("{} ({})", rule.line, rule.place.0))
     }
 
     /// How many there are.
