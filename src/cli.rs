@@ -2,6 +2,7 @@
 //! numbers stay text here: one place checks a value and words the complaint, whoever wrote it.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
@@ -46,6 +47,12 @@ pub enum Command {
     /// Tell what would answer a path, step by step, without serving
     #[command(mut_arg("root", |root| root.long("served").hide(true)), mut_arg("bind", |bind| bind.alias(None)))]
     Routes(Routes),
+    /// Read a password, and print the line of a user for `users`
+    HashPassword {
+        /// The name of the user
+        #[arg(long, value_name = "NAME", default_value = "user")]
+        user: String,
+    },
 }
 
 /// The arguments of `salver routes`: those of serving, but that the directory is told by `-d`.
@@ -59,6 +66,10 @@ pub struct Routes {
     /// Host that is asked
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     pub host: String,
+
+    /// Address of the client, as rules about networks see it
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub client: IpAddr,
 
     /// Method of the request
     #[arg(long, value_name = "METHOD", default_value = "GET")]
@@ -166,6 +177,34 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub allow_host: Vec<String>,
 
+    /// User: 'NAME:HASH', as `salver hash-password` prints it; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub user: Vec<String>,
+
+    /// File of users, one such line each
+    #[arg(long, value_name = "FILE")]
+    pub users_file: Option<PathBuf>,
+
+    /// What is for users: 'GLOB', 'GLOB USERS' or '!GLOB'; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub auth: Vec<String>,
+
+    /// Who is let in: '10.0.0.0/8', 'GLOB 127.0.0.1'; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub allow_from: Vec<String>,
+
+    /// Who is not, whatever else is said; repeatable
+    #[arg(long, value_name = "LINE")]
+    pub deny_from: Vec<String>,
+
+    /// Proxies that are believed who their clients are; repeatable
+    #[arg(long, value_name = "NETWORK")]
+    pub trust_proxy: Vec<String>,
+
+    /// Where they say it: forwarded or x-forwarded-for
+    #[arg(long, value_name = "NAME")]
+    pub proxy_header: Option<String>,
+
     /// Don't compress on the fly
     #[arg(long)]
     pub no_compress: bool,
@@ -260,14 +299,16 @@ mod tests {
 
     #[test]
     fn a_command_is_told_from_a_directory() {
-        check("salver routes /a", Ok("paths: [\"/a\"], host: \"localhost\", method: \"GET\""));
+        check("salver routes /a", Ok("paths: [\"/a\"], host: \"localhost\", client: 127.0.0.1, method: \"GET\""));
         check(
             "salver routes /a /b --host c --method HEAD --field A:1",
-            Ok("host: \"c\", method: \"HEAD\", field: [\"A:1\"]"),
+            Ok("host: \"c\", client: 127.0.0.1, method: \"HEAD\", field: [\"A:1\"]"),
         );
         check("salver routes /a -d public -c x.toml -b ::1", Ok("root_flag: Some(\"public\")"));
         check("salver ./routes", Ok("command: None, args: Args { root: Some(\"./routes\")"));
         check("salver -d routes", Ok("command: None, args: Args { root: None, root_flag: Some(\"routes\")"));
+        check("salver routes /a --client ::1", Ok("client: ::1"));
+        check("salver routes /a --client x", Err((2, "invalid value 'x' for '--client <IP>'")));
         check("salver routes", Err((2, "required arguments were not provided")));
         check("salver -q routes /a", Err((2, "cannot be used with")));
         check("salver routes --help", Err((0, "Usage: salver routes [OPTIONS] <PATH>...")));

@@ -72,6 +72,16 @@ pub(super) static KEYS: &[Key] = &[
     key("redirect", |config| &mut config.rules.redirects).of_site(),
     key("cors", |config| &mut config.rules.cors).of_site(),
     key("allow_host", |config| &mut config.allow_host),
+    key("users", |config| &mut config.rules.access.users).of_site().secret(),
+    key("users_file", |config| &mut config.rules.access.users_file).of_site(),
+    key("auth", |config| &mut config.rules.access.auth).of_site(),
+    key("allow_from", |config| &mut config.rules.access.allow_from).of_site(),
+    key("deny_from", |config| &mut config.rules.access.deny_from).of_site(),
+    number("slow_max", 1..=WORKERS_CEILING, |config| &mut config.passwords.slow_max),
+    number("failures_max", 1..=10_000, |config| &mut config.passwords.failures_max),
+    key("trusted_proxies", |config| &mut config.proxies.trusted),
+    key("proxy_header", |config| &mut config.proxies.header),
+    key("proxy_protocol", |config| &mut config.proxies.protocol),
 ];
 
 /// What may be configured: the name, and the field that it fills.
@@ -83,19 +93,25 @@ pub(super) struct Key {
     pub(super) field: fn(&mut Config) -> &mut dyn Field,
     /// Each host may have a value of its own.
     pub(super) is_of_site: bool,
+    /// What was written is not repeated in a message.
+    pub(super) is_secret: bool,
 }
 
 const fn key(name: &'static str, field: fn(&mut Config) -> &mut dyn Field) -> Key {
-    Key { name, range: 0..=u64::MAX, field, is_of_site: false }
+    Key { name, range: 0..=u64::MAX, field, is_of_site: false, is_secret: false }
 }
 
 const fn number(name: &'static str, range: RangeInclusive<u64>, field: fn(&mut Config) -> &mut dyn Field) -> Key {
-    Key { name, range, field, is_of_site: false }
+    Key { name, range, field, is_of_site: false, is_secret: false }
 }
 
 impl Key {
     const fn of_site(self) -> Self {
         Self { is_of_site: true, ..self }
+    }
+
+    const fn secret(self) -> Self {
+        Self { is_secret: true, ..self }
     }
 
     pub(super) fn named(name: &str) -> Option<&'static Self> {
@@ -168,7 +184,7 @@ mod tests {
         assert!(config.files.root.ends_with("public"));
         assert_eq!(config.sources.len(), KEYS.len());
         // These follow the directory and the machine; the file shows an example.
-        let is_fixed = |name: &str| !["root", "workers", "connections_max"].contains(&name);
+        let is_fixed = |name: &str| !["root", "workers", "connections_max", "slow_max"].contains(&name);
         for (written, default) in values(config).into_iter().zip(values(defaults(Path::new("/")))) {
             assert!(written == default || !is_fixed(written.0), "{written:?} {default:?}");
         }

@@ -29,7 +29,8 @@ use self::keys::{KEYS, Key};
 use self::setting::Setting;
 use crate::cli::Args;
 use crate::files::HEADERS_FILE;
-use crate::site::{Names, REDIRECTS_FILE, RedirectsError, Rules, SiteOptions};
+use crate::http::ProxyHeader;
+use crate::site::{Access, Names, PasswordLimits, REDIRECTS_FILE, RedirectsError, Rules, SiteOptions, Users};
 use crate::{files, http, socketserver};
 
 pub use self::setting::Source;
@@ -72,6 +73,10 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// The hosts that are answered; all, if there are none.
     pub allow_host: Names,
+    /// Limits of checking passwords.
+    pub passwords: PasswordLimits,
+    /// Proxies in front.
+    pub proxies: http::Proxies,
     /// The configuration file in use, absolute; it is among `files.withheld` too.
     pub file: Option<PathBuf>,
     /// Lines to log as warnings at the start: what was ignored, and why.
@@ -148,9 +153,12 @@ pub fn load(
     // Who asked for what is nobody else's business, wherever the file lies.
     config.files.withheld.extend(config.log_file.clone());
     settle_root(&mut config.files)?;
+    read_users(&mut config.rules.access, &written)?;
+    check_proxies(&config.proxies, &written)?;
     check_site(&config, &written)?;
     config.hosts = hosts.into_iter().map(|table| host(table, &config)).collect::<Result<_, _>>()?;
     read_site_files(&mut config)?;
+    withhold_users(&mut config);
     config.notes.iter_mut().for_each(|note| *note = one_line(note));
     config.port_asked = written.contains_key("port");
     config.sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
@@ -174,6 +182,8 @@ fn defaults(args: &Args, current_dir: &Path) -> Config {
         rules: Rules::default(),
         hosts: Vec::new(),
         allow_host: Names::default(),
+        passwords: PasswordLimits::default(),
+        proxies: http::Proxies::default(),
         file: None,
         notes: Vec::new(),
         sources: BTreeMap::new(),
@@ -259,9 +269,51 @@ fn host(table: HostTable<'_>, config: &Config) -> Result<Host, Error> {
     own.files.single = None;
     let written = apply(table.settings, &mut own)?;
     settle_root(&mut own.files)?;
+    read_users(&mut own.rules.access, &written)?;
     check_site(&own, &written)?;
     let sources = written.into_iter().map(|(name, setting)| (name, setting.source)).collect();
     Ok(Host { names: table.names, site: SiteOptions::new(own.files, own.rules), sources })
+}
+
+/// The users of a file stand beside those of the configuration; rules may name both.
+fn read_users(access: &mut Access, written: &BTreeMap<&'static str, Setting<'_>>) -> Result<(), Error> {
+    access.file_users = Users::default();
+    access.read_users_file().map_err(|(line, what)| {
+        let file = access.users_file.as_deref().unwrap_or(Path::new("")).display();
+        match line {
+            Some(line) => Error::Mistake(format!("{file}:{line}: {what}")),
+            None => Error::Refused(format!("{file}: cannot be read: {what}")),
+        }
+    })?;
+    access.check().map_err(|mistake| match written.get(mistake.field) {
+        Some(setting) => setting.mistake(&mistake.what),
+        // A host has it from the rules for all.
+        None => Error::Mistake(format!("{}: {}", mistake.field, mistake.what)),
+    })
+}
+
+/// A file of users is not to be served, whichever root it lies in.
+fn withhold_users(config: &mut Config) {
+    let accesses = config.hosts.iter().map(|host| &host.site.rules.access).chain([&config.rules.access]);
+    let files: Vec<PathBuf> = accesses.filter_map(|access| access.users_file.clone()).collect();
+    config.files.withheld.extend(files.iter().cloned());
+    config.hosts.iter_mut().for_each(|host| host.site.files.withheld.extend(files.iter().cloned()));
+}
+
+/// Proxies that are trusted say who their clients are in some way; a way without them is for nobody.
+fn check_proxies(proxies: &http::Proxies, written: &BTreeMap<&'static str, Setting<'_>>) -> Result<(), Error> {
+    let (is_trusting, has_way) = (!proxies.trusted.is_empty(), proxies.protocol || proxies.header != ProxyHeader::None);
+    let mistake = |key: &'static str, expected: &str| written.get(key).map_or(Ok(()), |key| Err(key.mistake(expected)));
+    match (is_trusting, has_way) {
+        (true, false) => {
+            mistake("trusted_proxies", "expected proxy_header or proxy_protocol besides, by which they say it")
+        }
+        (false, true) => {
+            let expected = "expected trusted_proxies besides, as nobody else is believed";
+            mistake(if proxies.protocol { "proxy_protocol" } else { "proxy_header" }, expected)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The directories must be there.

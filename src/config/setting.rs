@@ -92,7 +92,8 @@ impl Setting<'_> {
 /// The place and the value, the way its author wrote them.
 impl fmt::Display for Setting<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, text) = (self.key.name, &self.text);
+        // Who writes a password in the place of a hash must not find it in a log.
+        let (name, text) = (self.key.name, if self.key.is_secret { "(not shown)" } else { &*self.text });
         match &self.source {
             Source::File { path, line } => write!(formatter, "{path}:{line}: {name} = {text}"),
             Source::Variable(variable) => write!(formatter, "{variable}={text}"),
@@ -151,7 +152,7 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 20] = [
+    let flags: [(&str, &'static str, Option<OsString>); 23] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -172,15 +173,22 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("symlinks", "--symlinks", args.symlinks.clone().map(Into::into)),
         ("cors", "--cors", args.cors.clone().map(Into::into)),
         ("allow_host", "--allow-host", list(&args.allow_host)),
+        ("users_file", "--users-file", args.users_file.clone().map(Into::into)),
+        ("trusted_proxies", "--trust-proxy", list(&args.trust_proxy)),
+        ("proxy_header", "--proxy-header", args.proxy_header.clone().map(Into::into)),
     ];
     let setting = |(key, flag, value)| Some(written(Key::named(key)?, Source::Flag(flag), value?, current_dir));
-    let rules: [(&str, &'static str, &Vec<String>); 6] = [
+    let rules: [(&str, &'static str, &Vec<String>); 10] = [
         ("error_page", "--error-page", &args.error_page),
         ("hide", "--hide", &args.hide),
         ("type", "--type", &args.types),
         ("header", "--header", &args.header),
         ("mount", "--mount", &args.mount),
         ("redirect", "--redirect", &args.redirect),
+        ("users", "--user", &args.user),
+        ("auth", "--auth", &args.auth),
+        ("allow_from", "--allow-from", &args.allow_from),
+        ("deny_from", "--deny-from", &args.deny_from),
     ];
     let rules = rules.into_iter().filter(|(_, _, rules)| !rules.is_empty()).filter_map(|(key, flag, rules)| {
         let (text, value) = (rules.join(", "), Value::Rules(rules.clone()));

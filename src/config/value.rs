@@ -13,7 +13,8 @@ use toml::de::DeValue;
 
 use super::setting::Setting;
 use crate::files::{Coding, ErrorPage, EtagSource, FieldRule, Pattern, Symlinks, TrailingSlash, TypeRule};
-use crate::http::LogFormat;
+use crate::http::{LogFormat, ProxyHeader};
+use crate::site::{NetworkRule, UserRule};
 use crate::socketserver::UnixName;
 
 /// No time limit is longer than a day.
@@ -157,23 +158,6 @@ impl Field for PathBuf {
     }
 }
 
-/// The word for no file of the log.
-const STDERR: &str = "stderr";
-
-/// A file of the log, or none.
-impl Field for Option<PathBuf> {
-    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
-        let path = setting.value.path().filter(|path| !path.as_os_str().is_empty());
-        let path = path.ok_or_else(|| format!("expected the path of a file, or \"{STDERR}\""))?;
-        *self = (path != Path::new(STDERR)).then(|| setting.base.join(path).components().collect());
-        Ok(())
-    }
-
-    fn toml(&self) -> String {
-        quoted(&self.as_ref().map_or_else(|| STDERR.into(), |path| path.to_string_lossy()))
-    }
-}
-
 macro_rules! named_fields {
     ($($choice:ty)*) => {$(
         impl Field for $choice {
@@ -193,7 +177,7 @@ macro_rules! named_fields {
     )*};
 }
 
-named_fields!(EtagSource LogFormat Symlinks TrailingSlash);
+named_fields!(EtagSource LogFormat ProxyHeader Symlinks TrailingSlash);
 
 /// Rules, each of which says itself what was expected of it.
 macro_rules! rule_fields {
@@ -213,7 +197,21 @@ macro_rules! rule_fields {
     )*};
 }
 
-rule_fields!(ErrorPage FieldRule Pattern TypeRule);
+rule_fields!(ErrorPage FieldRule NetworkRule Pattern TypeRule UserRule);
+
+/// A path, or none, as which an empty text stands.
+impl Field for Option<PathBuf> {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let path = setting.value.path().ok_or("expected a path, or \"\" for none")?;
+        let whole = || setting.base.join(path).components().collect();
+        *self = (!path.as_os_str().is_empty()).then(whole);
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        quoted(&self.as_ref().map_or_else(String::new, |path| path.to_string_lossy().into_owned()))
+    }
+}
 
 /// A file beneath the root; `true` means `index.html`, `false` none.
 impl Field for Option<String> {

@@ -13,7 +13,7 @@ use super::representation::Representation;
 use super::rules::{ErrorPage, dress};
 use super::target::{SafePath, Unsafe};
 use super::{Files, descriptors_ran_out};
-use crate::http::{ROUTE, Response};
+use crate::http::{ROUTE, Request, Response, Target};
 
 /// The page of a directory that tells that there is no such page beneath it.
 const NOT_FOUND_PAGE: &[u8] = b"404.html";
@@ -42,6 +42,12 @@ impl Files {
             Nothing::Absent | Nothing::Refused => StatusCode::NOT_FOUND,
         };
         self.error(status, path, begun)
+    }
+
+    /// What a handler around this one answers in its place.
+    pub(crate) fn tell(&self, status: StatusCode, request: &Request<'_>) -> Response {
+        let path = if let Target::Path { path, .. } = request.target { path } else { b"" };
+        self.error(status, path, request.begun)
     }
 
     /// An answer of this status: with the page that the site has for it; of 404 else with the nearest `404.html` up the

@@ -9,6 +9,7 @@
 //! page that says so.
 //! This layer knows nothing of sockets or threads.
 
+mod areas;
 mod cache;
 mod compress;
 mod conditional;
@@ -61,6 +62,7 @@ use self::target::SafePath;
 use self::variants::Variants;
 use crate::http::{FileVersion, Handler, PreparedResponse, ROUTE, Request, Response, Target, Throttle, slow};
 
+pub use self::areas::Areas;
 pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
 pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
@@ -69,6 +71,7 @@ pub use self::pattern::Pattern;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 pub(crate) use self::site_file::read_site_file;
 pub(crate) use self::target::canonical_path;
+pub(crate) use self::turns::Turns;
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -81,6 +84,10 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Of what changes its name when it changes: no need to look again for a year.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// Of what is for nobody but who asked for it: a cache that others share must not keep it (RFC 9111 section 3.5).
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const PRIVATE_IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
 /// To read more than this takes long enough to call it so.
 const SLOW_BYTES: u64 = 1 << 20;
@@ -184,7 +191,11 @@ impl Files {
         let (fields, validators) = (request.fields, &representation.validators);
         match conditional::evaluate(fields, validators, SystemTime::now) {
             Outcome::NotModified => return representation.not_modified(),
-            Outcome::Failed => return self.error(StatusCode::PRECONDITION_FAILED, path, request.begun),
+            Outcome::Failed => {
+                // What it tells is of the file, and a page for it was meant to be seen by whoever configured one.
+                let page = self.error(StatusCode::PRECONDITION_FAILED, path, request.begun);
+                return page.of_areas(representation.areas);
+            }
             Outcome::Proceed => {}
         }
         // Range is defined for GET alone (RFC 9110 section 14.2).
@@ -198,7 +209,7 @@ impl Files {
             Selection::Parts(parts) => representation.parts(&parts),
             Selection::Unsatisfiable => {
                 let page = self.error(StatusCode::RANGE_NOT_SATISFIABLE, path, request.begun);
-                page.field(header::CONTENT_RANGE, unsatisfied(representation.length))
+                page.field(header::CONTENT_RANGE, unsatisfied(representation.length)).of_areas(representation.areas)
             }
         }
     }
@@ -335,10 +346,16 @@ impl Files {
         let (asked, answering) = (self.in_site(&asked), self.in_site(path.as_bytes()));
         let dress = dress(&self.field_rules, &[&asked, &answering]);
         let content_type = TypeRule::find(&self.options.types, &answering);
+        let areas = self.options.areas.of(&answering);
+        let is_private = self.options.areas.are_private(areas);
+        let is_hashed = self.options.immutable_hashed && is_hashed(path.name());
         let (cache_control, why) = match dress.cache_control {
+            _ if key.starts_with(FALLBACK) && is_private => (PRIVATE, "as it stands in for what isn't there, for some"),
             _ if key.starts_with(FALLBACK) => (NO_CACHE, "as it stands in for what isn't there"),
             Some(rule) => (rule, "by a rule"),
-            None if self.options.immutable_hashed && is_hashed(path.name()) => (IMMUTABLE, "by immutable_hashed"),
+            None if is_private && is_hashed => (PRIVATE_IMMUTABLE, "by immutable_hashed, and not for everybody"),
+            None if is_private => (PRIVATE, "as it is not for everybody"),
+            None if is_hashed => (IMMUTABLE, "by immutable_hashed"),
             None => (NO_CACHE, "as no rule says more"),
         };
         trace!(target: ROUTE, "caching: {why}");
@@ -346,6 +363,7 @@ impl Files {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
             cache_control,
             fields: dress.fields,
+            areas,
         }
     }
 }

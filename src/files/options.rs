@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, header};
 
+use super::areas::Areas;
 use super::pattern::Pattern;
 use super::rules::{ErrorPage, FieldRule, TypeRule};
 
@@ -48,6 +49,8 @@ pub struct Options {
     pub immutable_hashed: bool,
     /// Which symbolic links are followed. Default: [`Symlinks::Beneath`].
     pub symlinks: Symlinks,
+    /// Parts of the site: answers tell in which of them their content lies. Default: none.
+    pub areas: Areas,
     /// Files that are never served, wherever they lie and whatever they are called in the root: the configuration file.
     pub withheld: Vec<PathBuf>,
     /// What entity tags are made from. Default: [`EtagSource::Auto`].
@@ -139,6 +142,7 @@ impl Options {
             isolate: false,
             immutable_hashed: false,
             symlinks: Symlinks::Beneath,
+            areas: Areas::new(),
             withheld: Vec::new(),
             etag: EtagSource::Auto,
             etag_content_bytes_max: 100 << 10,

@@ -33,6 +33,8 @@ pub(super) struct Presentation {
     pub(super) cache_control: HeaderValue,
     /// What else the site wants said.
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
+    /// Parts of the site that it lies in.
+    pub(super) areas: u64,
 }
 
 /// What chooses between a file and its variants.
@@ -54,6 +56,7 @@ pub(super) struct Representation {
     pub(super) validators: Validators,
     pub(super) length: u64,
     content_type: HeaderValue,
+    pub(super) areas: u64,
     content: Content,
     /// The state of the file that the content belongs to.
     pub(super) stamp: Stamp,
@@ -113,6 +116,7 @@ impl Representation {
             validators,
             length,
             content_type: form.presentation.content_type,
+            areas: form.presentation.areas,
             content,
             stamp,
             digest,
@@ -122,12 +126,14 @@ impl Representation {
 
     /// 200: all of it.
     pub(super) fn whole(&self) -> Response {
-        Response::prepared(self.ok.clone(), self.content(0..self.length)).modified_now(self.validators.is_of_the_future)
+        Response::prepared(self.ok.clone(), self.content(0..self.length))
+            .modified_now(self.validators.is_of_the_future)
+            .of_areas(self.areas)
     }
 
     /// 304: what the client has is still right.
     pub(super) fn not_modified(&self) -> Response {
-        Response::prepared(self.not_modified.clone(), Body::Empty)
+        Response::prepared(self.not_modified.clone(), Body::Empty).of_areas(self.areas)
     }
 
     /// 206: a part of it.
@@ -136,6 +142,7 @@ impl Representation {
         Response::prepared(self.part.clone(), self.content(range))
             .field(header::CONTENT_RANGE, ascii_value(content_range))
             .modified_now(self.validators.is_of_the_future)
+            .of_areas(self.areas)
     }
 
     /// 206: several parts of it.
@@ -144,6 +151,7 @@ impl Representation {
         Response::prepared(self.parts.clone(), body)
             .field(header::CONTENT_TYPE, content_type)
             .modified_now(self.validators.is_of_the_future)
+            .of_areas(self.areas)
     }
 
     /// Its content under another status: a page of the site that tells of an error.
@@ -152,6 +160,7 @@ impl Representation {
             .field(header::CONTENT_TYPE, self.content_type.clone())
             .field(header::CACHE_CONTROL, NO_CACHE)
             .body(self.content(0..self.length))
+            .of_areas(self.areas)
     }
 
     fn content(&self, range: Range<u64>) -> Body {
@@ -301,7 +310,8 @@ mod tests {
     use super::*;
 
     fn form() -> Form {
-        let presentation = Presentation { content_type: NO_CACHE, cache_control: NO_CACHE, fields: Vec::new() };
+        let presentation =
+            Presentation { content_type: NO_CACHE, cache_control: NO_CACHE, fields: Vec::new(), areas: 0 };
         Form { presentation, coding: None, varies: false }
     }
 

@@ -1,13 +1,13 @@
-//! Whose turn it is to compress: few at once, and each content once.
+//! Whose turn it is for work that takes long (compression; passwords): few at once, and the same work once.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// More than this don't wait for their turn.
 const WAITING_MAX: usize = 64;
 
-/// What is compressed at present, by a key.
+/// What is under way at present, by a key.
 #[derive(Debug)]
-pub(super) struct Turns<K> {
+pub(crate) struct Turns<K> {
     turns_max: usize,
     state: Mutex<State<K>>,
     ended: Condvar,
@@ -21,24 +21,24 @@ struct State<K> {
 
 /// A turn, over when it is dropped, panic or not.
 #[derive(Debug)]
-pub(super) struct Turn<'t, K: PartialEq + Copy> {
+pub(crate) struct Turn<'t, K: PartialEq + Copy> {
     turns: &'t Turns<K>,
     key: K,
 }
 
 impl<K: PartialEq + Copy> Turns<K> {
-    pub(super) fn new(turns_max: usize) -> Self {
+    pub(crate) fn new(turns_max: usize) -> Self {
         let state = State { under_way: Vec::with_capacity(turns_max), waiting: 0 };
         Self { turns_max, state: Mutex::new(state), ended: Condvar::new() }
     }
 
     /// A turn, if there is one now.
-    pub(super) fn try_begin(&self, key: K) -> Option<Turn<'_, K>> {
+    pub(crate) fn try_begin(&self, key: K) -> Option<Turn<'_, K>> {
         self.begin_in(&mut self.lock(), key)
     }
 
     /// A turn, as soon as there is one; none where too many wait already.
-    pub(super) fn begin(&self, key: K) -> Option<Turn<'_, K>> {
+    pub(crate) fn begin(&self, key: K) -> Option<Turn<'_, K>> {
         let mut state = self.lock();
         if let Some(turn) = self.begin_in(&mut state, key) {
             return Some(turn);

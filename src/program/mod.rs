@@ -9,6 +9,8 @@
 //! `routes` asks what would be served, in place of steps 2 to 5.
 
 mod banner;
+#[cfg(feature = "auth")]
+mod hash_password;
 mod listen;
 mod log_file;
 mod log_writer;
@@ -22,7 +24,7 @@ use std::{env, fmt, io};
 
 use log::{info, warn};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
-use salver::cli::{Cli, Command};
+use salver::cli::{Args, Cli, Command};
 use salver::config::{self, Config};
 use salver::files::Symlinks;
 use salver::http::Service;
@@ -39,6 +41,8 @@ pub(crate) enum Failure {
     LogFile(PathBuf, io::Error),
     /// What the system refuses; with what it was asked for.
     System(&'static str, io::Error),
+    /// What was to be done in the place of serving can't be.
+    Command(String),
 }
 
 impl Failure {
@@ -46,6 +50,7 @@ impl Failure {
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Configuration(error) => error.status(),
+            Self::Command(_) => 2,
             Self::Listen(_) | Self::LogFile(..) | Self::System(..) => 1,
         }
     }
@@ -61,6 +66,7 @@ impl fmt::Display for Failure {
                 write!(f, "log_file {path}: cannot be opened: {error}; allow it, or name another with --log-file")
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
+            Self::Command(message) => f.write_str(message),
         }
     }
 }
@@ -68,22 +74,48 @@ impl fmt::Display for Failure {
 /// Does what the command line says; mostly that is to serve until a signal says stop.
 pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
     raise_descriptor_limit();
-    let current_dir = env::current_dir().map_err(|error| Failure::System("the current directory", error))?;
-    let args = match &cli.command {
-        Some(Command::Routes(routes)) => &routes.args,
-        _ => &cli.args,
-    };
-    let config = config::load(args, env::vars_os(), &current_dir).map_err(Failure::Configuration)?;
-    let text = match &cli.command {
-        Some(Command::Routes(routes)) => Some(routes::text(routes, &config).map_err(Failure::Configuration)?),
-        _ => args.check_config.then(|| config::describe(&config)),
-    };
-    if let Some(text) = text {
-        // What a server would warn of at its start.
-        let warnings = config.notes.iter().cloned().chain(risks(&config).map(str::to_owned));
-        warnings.for_each(|warning| drop(writeln!(io::stderr(), "salver: warning: {warning}")));
-        return print(&text).map_err(|error| Failure::System("standard output", error));
+    match &cli.command {
+        Some(Command::HashPassword { user }) => hash_password(user),
+        Some(Command::Routes(routes)) => {
+            let config = load(&routes.args)?;
+            tell(&config, &routes::text(routes, &config).map_err(Failure::Configuration)?)
+        }
+        // One that this version doesn't know of can't be there.
+        Some(_) => Ok(()),
+        None if cli.args.check_config => {
+            let config = load(&cli.args)?;
+            tell(&config, &config::describe(&config))
+        }
+        None => run_server(&cli.args),
     }
+}
+
+#[cfg(feature = "auth")]
+fn hash_password(user: &str) -> Result<(), Failure> {
+    let line = hash_password::line(user)?;
+    print(&format!("{line}\n")).map_err(|error| Failure::System("standard output", error))
+}
+
+#[cfg(not(feature = "auth"))]
+fn hash_password(_user: &str) -> Result<(), Failure> {
+    Err(Failure::Command("this salver was built without passwords (the feature `auth`)".to_owned()))
+}
+
+fn load(args: &Args) -> Result<Config, Failure> {
+    let current_dir = env::current_dir().map_err(|error| Failure::System("the current directory", error))?;
+    config::load(args, env::vars_os(), &current_dir).map_err(Failure::Configuration)
+}
+
+/// Prints this of a configuration, and what a server would warn of at its start.
+fn tell(config: &Config, text: &str) -> Result<(), Failure> {
+    let warnings = config.notes.iter().cloned().chain(risks(config).map(str::to_owned));
+    // Where standard error is closed there is nobody to warn.
+    warnings.for_each(|warning| drop(writeln!(io::stderr(), "salver: warning: {warning}")));
+    print(text).map_err(|error| Failure::System("standard output", error))
+}
+
+fn run_server(args: &Args) -> Result<(), Failure> {
+    let config = load(args)?;
     let open = |path: &PathBuf| LogFile::open(path).map_err(|error| Failure::LogFile(path.clone(), error));
     let log_file = config.log_file.as_ref().map(open).transpose()?;
     logging::start(&config, log_file).map_err(|error| Failure::System("starting the log", error))?;
@@ -97,7 +129,7 @@ fn serve(config: Config) -> Result<(), Failure> {
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     risks(&config).for_each(|risk| warn!("{risk}"));
     let text = banner::text(&config, &listeners);
-    let service = Service::new(sites(&config), config.limits).log_format(config.log_format);
+    let service = Service::new(sites(&config), config.limits).behind(config.proxies).log_format(config.log_format);
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;
@@ -116,6 +148,7 @@ fn sites(config: &Config) -> Sites {
     files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
     let mut options = site::Options::new(SiteOptions::new(files, config.rules.clone()));
     options.allow_host = config.allow_host.clone();
+    options.passwords = config.passwords;
     options.hosts = config.hosts.iter().map(|host| (host.names.clone(), host.site.clone())).collect();
     for (names, site) in &options.hosts {
         info!("{names}: {}", logging::one_line(&site.files.root.display().to_string()));

@@ -2,7 +2,7 @@
 //! tell of their steps is printed, and then their answer.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -22,16 +22,13 @@ const WORD_WIDTH: usize = 9;
 /// Fields that belong to a connection, and to the moment.
 const LEFT_OUT: [&str; 2] = ["connection", "date"];
 
-/// Who asks: somebody on this machine.
-const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
 /// The text that tells of each path.
 pub(super) fn text(routes: &Routes, config: &Config) -> Result<String, Error> {
     let heads = routes.paths.iter().map(|path| head(path, routes)).collect::<Result<Vec<_>, _>>()?;
     // There is no other logger in this program's life.
     let _ = log::set_logger(&STEPS);
     log::set_max_level(LevelFilter::Trace);
-    Ok(heads.iter().map(|head| tell(head, config)).collect::<Vec<_>>().join("\n"))
+    Ok(heads.iter().map(|head| tell(head, routes, config)).collect::<Vec<_>>().join("\n"))
 }
 
 /// The head of the request for a path.
@@ -69,10 +66,10 @@ fn mistake(what: &str) -> Error {
 }
 
 /// The steps to the answer, and the answer. Nothing is kept from one path to the next, so that each takes all its steps.
-fn tell(head: &str, config: &Config) -> String {
+fn tell(head: &str, routes: &Routes, config: &Config) -> String {
     let sites = super::sites(config);
     STEPS.take();
-    let answer = http::rehearse(&sites, head.as_bytes(), CLIENT, &config.limits);
+    let answer = http::rehearse(&sites, head.as_bytes(), SocketAddr::new(routes.client, 0), &config.limits);
     let steps = STEPS.take();
     let request_line = head.lines().next().unwrap_or_default();
     let mut text = format!("{}\n", request_line.trim_end_matches(" HTTP/1.1"));

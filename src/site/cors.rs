@@ -22,7 +22,7 @@ pub enum Origins {
     /// None but the site's own.
     #[default]
     Own,
-    /// All, as nothing here is anybody's secret: no cookie and no password is looked at.
+    /// All. What a browser keeps for the site (cookies, a password that was typed there) it doesn't send for such pages.
     Any,
     /// These.
     Listed(Vec<HeaderValue>),

@@ -1,26 +1,32 @@
 //! Which root, and which rules: [`Sites`] is an `http::Handler` that finds whose request it is and asks its [`Files`].
 //!
 //! The steps of a request, in order, a file each: `hosts` (whose site, by Host), `cors` (which pages may read the answer),
-//! `redirects` (another path, or another place), `mounts` (which directory), and the files. Paths are compared in their
+//! `access` (who may have it), `redirects` (another path, or another place), `mounts` (which directory), and the files. Paths are compared in their
 //! canonical spelling: decoded once, without empty and dot segments, encoded in one way. A path that files would refuse
 //! by its form has no rule. This layer knows nothing of sockets or threads.
 
+mod access;
 mod cors;
 mod hosts;
 mod mounts;
 mod redirects;
 
+use std::sync::Arc;
 use std::{fmt, io};
 
 use ::http::{Method, StatusCode};
 use log::trace;
 
+use self::access::{Gate, Refusal, Shared, Visit};
 use self::hosts::Host;
 use self::mounts::Mounts;
 use self::redirects::Effect;
 use crate::files::{self, Files, canonical_path, is_navigation, moved, read_site_file};
 use crate::http::{Handler, ROUTE, Request, Response, Target};
 
+#[cfg(feature = "auth")]
+pub use self::access::hash_password;
+pub use self::access::{Access, AccessMistake, NetworkRule, PasswordLimits, UserMistake, UserRule, Users};
 pub use self::cors::Origins;
 pub use self::hosts::Names;
 pub use self::mounts::Mount;
@@ -37,13 +43,16 @@ pub struct Options {
     /// Where there are any, requests of other hosts are answered 421. A page from elsewhere that has its own name point
     /// to this machine (DNS rebinding) is kept out by that. Default: none.
     pub allow_host: Names,
+    /// Limits of checking passwords.
+    pub passwords: PasswordLimits,
 }
 
 impl Options {
     /// One site for every host.
     #[must_use]
     pub fn new(default: SiteOptions) -> Self {
-        Self { default, hosts: Vec::new(), allow_host: Names::default() }
+        let (allow_host, passwords) = (Names::default(), PasswordLimits::default());
+        Self { default, hosts: Vec::new(), allow_host, passwords }
     }
 }
 
@@ -76,6 +85,8 @@ pub struct Rules {
     pub redirects: Redirects,
     /// Whose pages may read its answers.
     pub cors: Origins,
+    /// Who may have what.
+    pub access: Access,
 }
 
 /// The name of the file at a root that has redirects.
@@ -123,13 +134,14 @@ impl Sites {
     /// Serves as these options say.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let Options { default, hosts, allow_host } = options;
+        let Options { default, hosts, allow_host, passwords } = options;
+        let shared = Arc::new(Shared::new(passwords));
         let directories = |site: &SiteOptions| 1 + site.rules.mounts.len();
         let parts = directories(&default) + hosts.iter().map(|(_, site)| directories(site)).sum::<usize>();
         let cache = Cache::part(&default.files, parts);
-        let default = Site::new(default, cache);
+        let default = Site::new(default, cache, &shared);
         let is_plain = hosts.is_empty() && allow_host.is_empty() && default.is_plain();
-        let hosts = hosts.into_iter().map(|(names, site)| (names, Site::new(site, cache))).collect();
+        let hosts = hosts.into_iter().map(|(names, site)| (names, Site::new(site, cache, &shared))).collect();
         Self { default, hosts, allow_host, is_plain }
     }
 
@@ -198,38 +210,72 @@ struct Site {
     mounts: Mounts,
     redirects: Redirects,
     cors: Origins,
+    /// None where everybody may have everything.
+    gate: Option<Gate>,
 }
 
 impl Site {
-    fn new(options: SiteOptions, cache: Cache) -> Self {
+    fn new(options: SiteOptions, cache: Cache, shared: &Arc<Shared>) -> Self {
         let SiteOptions { mut files, rules } = options;
         (files.cache_bytes_max, files.cache_descriptors_max) = (cache.bytes_max, cache.descriptors_max);
-        Self { mounts: Mounts::new(&files, rules.mounts), redirects: rules.redirects, cors: rules.cors }
+        let gate = Gate::new(rules.access, files.index.first(), shared);
+        if let Some(gate) = &gate {
+            files.areas = gate.areas().clone();
+        }
+        Self { mounts: Mounts::new(&files, rules.mounts), redirects: rules.redirects, cors: rules.cors, gate }
     }
 
     fn is_plain(&self) -> bool {
-        self.mounts.is_empty() && self.redirects.is_empty() && self.cors == Origins::Own
+        self.mounts.is_empty() && self.redirects.is_empty() && self.cors == Origins::Own && self.gate.is_none()
     }
 
     fn handle(&self, request: &Request<'_>) -> Response {
         match &self.cors {
-            Origins::Own => self.answer(request),
+            Origins::Own => self.admit(request),
+            // A browser sends no credentials with its question whether it may ask.
             cors => match cors.preflight(request) {
                 Some(answer) => {
                     trace!(target: ROUTE, "cors: a page of another origin asks whether it may; no file is looked for");
                     answer
                 }
-                None => cors.mark(request, self.answer(request)),
+                None => cors.mark(request, self.admit(request)),
             },
         }
     }
 
-    /// By redirects first, then by files; but what a rewrite puts in the place of a missing file comes after both.
-    fn answer(&self, request: &Request<'_>) -> Response {
-        let Target::Path { path: asked, query } = request.target else { return self.mounts.rest().handle(request) };
-        let Some(path) = canonical_path(asked) else { return self.mounts.rest().handle(request) };
+    /// To whom may have it.
+    fn admit(&self, request: &Request<'_>) -> Response {
+        let Some(gate) = &self.gate else {
+            return self.answer(request, None).unwrap_or_else(|refusal| Response::error_page(refusal.status()));
+        };
+        let mut visit = gate.visit(request);
+        let answer = self.let_in(request, &mut visit);
+        let answer = answer.unwrap_or_else(|refusal| self.refuse(request, &mut visit, refusal));
+        answer.with_user(visit.user())
+    }
+
+    fn let_in(&self, request: &Request<'_>, visit: &mut Visit<'_>) -> Result<Response, Refusal> {
+        visit.begin()?;
+        let answer = self.answer(request, Some(visit))?;
+        visit.end(&answer)?;
+        Ok(answer)
+    }
+
+    /// With the page that the site has for it, if that is for whoever is refused.
+    fn refuse(&self, request: &Request<'_>, visit: &mut Visit<'_>, refusal: Refusal) -> Response {
+        let page = self.mounts.rest().tell(refusal.status(), request);
+        let may_be_told = page.areas() == 0 || visit.enter(page.areas()).is_ok();
+        refusal.explain(if may_be_told { page } else { Response::error_page(refusal.status()) })
+    }
+
+    /// By redirects first, then by files; but what a rewrite puts in the place of a missing file comes after both. Where
+    /// there are rules about who may have what, the visit is asked about what a rewrite leads to.
+    fn answer(&self, request: &Request<'_>, mut visit: Option<&mut Visit<'_>>) -> Result<Response, Refusal> {
+        let Target::Path { path: asked, query } = request.target else { return Ok(self.mounts.rest().handle(request)) };
+        let Some(path) = canonical_path(asked) else { return Ok(self.mounts.rest().handle(request)) };
+        let mut turn = |target: &[u8]| visit.as_mut().map_or(Ok(()), |visit| visit.turn(target));
         let rule = self.redirects.find(&path, || is_navigation(request, &path));
-        match rule.map(|rule| (rule, rule.effect())) {
+        Ok(match rule.map(|rule| (rule, rule.effect())) {
             Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
                 trace!(target: ROUTE, "redirect: {rule}");
                 self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path)
@@ -237,6 +283,7 @@ impl Site {
             Some((rule, Effect::Rewrite)) => {
                 let target = rule.path(&path);
                 trace!(target: ROUTE, "rewrite: to {} by {rule}, whatever there is", target.escape_ascii());
+                turn(&target)?;
                 self.mounts.in_place(request, &target)
             }
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
@@ -244,9 +291,10 @@ impl Site {
                 trace!(target: ROUTE, "rewrite: to {} by {rule}, if nothing is there", target.escape_ascii());
                 let answer = self.mounts.handle(request, &path);
                 if answer.status() != StatusCode::NOT_FOUND {
-                    return answer;
+                    return Ok(answer);
                 }
                 trace!(target: ROUTE, "rewrite: nothing is there, so to {}", target.escape_ascii());
+                turn(&target)?;
                 match effect {
                     Effect::StandIn => self.mounts.stand_in(request, &target),
                     _ => self.mounts.in_place(request, &target),
@@ -258,7 +306,7 @@ impl Site {
                 }
                 self.mounts.handle(request, &path)
             }
-        }
+        })
     }
 }
 

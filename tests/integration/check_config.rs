@@ -94,7 +94,7 @@ fn mistakes_are_told_with_file_line_and_key() {
             "[salver]\nlog_format = 'xml'\n",
             "salver: x.toml:2: log_format = 'xml': expected \"short\" or \"common\" or \"combined\" or \"json\" or \"off\"\n",
         ),
-        ("[salver]\nlog_file = ''\n", "salver: x.toml:2: log_file = '': expected the path of a file, or \"stderr\"\n"),
+        ("[salver]\nlog_file = 1\n", "salver: x.toml:2: log_file = 1: expected a path, or \"\" for none\n"),
     ] {
         site.write("x.toml", text);
         let ended = check_config(&site, &["-c", "x.toml"]);

@@ -1,9 +1,10 @@
-//! The fields of the site layer: hosts, mounts, redirects, origins. That layer reads the texts; here is how lists of them
+//! The fields of the site layer, and what it shares with HTTP: hosts, mounts, redirects, origins, users, networks. That layer reads the texts; here is how lists of them
 //! are written.
 
 use super::{Field, list_toml};
 use crate::config::setting::Setting;
-use crate::site::{Mount, Names, Origins, Redirects};
+use crate::http::Networks;
+use crate::site::{Mount, Names, Origins, Redirects, Users};
 
 impl Field for Names {
     fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
@@ -66,5 +67,32 @@ impl Field for Redirects {
 
     fn toml(&self) -> String {
         list_toml(&self.lines().collect::<Vec<_>>())
+    }
+}
+
+impl Field for Users {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let lines =
+            setting.value.rules().ok_or("expected a list of lines NAME:HASH, as `salver hash-password` makes them")?;
+        *self = Self::parse(lines).map_err(|mistake| format!("{mistake} (in line {} of the list)", mistake.line))?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(&self.lines())
+    }
+}
+
+impl Field for Networks {
+    fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
+        let networks = setting.value.list();
+        let networks =
+            networks.ok_or("expected a list of networks, such as [\"127.0.0.1\", \"10.0.0.0/8\", \"unix\"]")?;
+        *self = networks.into_iter().map(Self::parse).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        list_toml(&self.iter().collect::<Vec<_>>())
     }
 }

@@ -1,0 +1,181 @@
+//! Parts of a site that rules of access are about. This layer tells which of them a file lies in; what that means is for
+//! who asks. Pure.
+
+use super::options::Coding;
+use super::pattern::Pattern;
+use super::siblings::suffix;
+use super::target::SafePath;
+
+/// Longer paths of directories are put together on the heap.
+const SHORT_PATH_BYTES: usize = 256;
+
+/// Parts of a site by patterns, 64 at most; a set of them is a bit each, the first in the lowest.
+///
+/// A pattern covers what it matches and all that lies beneath. A variant beside a file (`page.html.gz`) lies where that
+/// file does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Areas {
+    /// None is the whole site.
+    patterns: Vec<Option<Pattern>>,
+    /// Files in these are not for caches that others share.
+    private: u64,
+    /// Files in these are, if that is said later than that they are private.
+    public: u64,
+}
+
+impl Areas {
+    /// The most there can be.
+    pub const MAX: usize = u64::BITS as usize;
+
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Adds one, and gives its number; none where there are too many. Whether what lies there is private may be said, and the
+    /// last that says so counts.
+    pub fn add(&mut self, pattern: Option<Pattern>, is_private: Option<bool>) -> Option<usize> {
+        let number = self.patterns.len();
+        if number == Self::MAX {
+            return None;
+        }
+        self.patterns.push(pattern);
+        self.private |= u64::from(is_private == Some(true)) << number;
+        self.public |= u64::from(is_private == Some(false)) << number;
+        Some(number)
+    }
+
+    /// The areas of what a target asks for by its canonical path: a file by its name, or a directory, for which one of its
+    /// indexes stands. A path that is served by no name counts as the root's own.
+    pub(crate) fn of_target(&self, path: &[u8], index: &str) -> u64 {
+        match path {
+            // On the stack, as every request asks.
+            [b'/', directory @ .., b'/'] if !directory.contains(&b'%') => {
+                let (mut short, slashed) = ([0; SHORT_PATH_BYTES], &path[1..]);
+                match short.get_mut(..slashed.len() + index.len()) {
+                    Some(file) => {
+                        file[..slashed.len()].copy_from_slice(slashed);
+                        file[slashed.len()..].copy_from_slice(index.as_bytes());
+                        self.of(file)
+                    }
+                    None => self.of(&[slashed, index.as_bytes()].concat()),
+                }
+            }
+            [b'/', file @ ..] if !file.is_empty() && !file.contains(&b'%') => self.of(file),
+            _ => {
+                let path = SafePath::parse(path).unwrap_or_else(|_| SafePath::root());
+                if path.is_directory { self.of(path.join(index).as_bytes()) } else { self.of(path.as_bytes()) }
+            }
+        }
+    }
+
+    /// The areas of all that a target may lead to by its path: the name itself, a directory, a page with a clean URL.
+    pub(crate) fn of_forms(&self, path: &[u8], index: &str) -> impl Iterator<Item = u64> {
+        let path = SafePath::parse(path).unwrap_or_else(|_| SafePath::root());
+        let forms = [Some(path.join(index)), path.page(), Some(path)];
+        forms.into_iter().flatten().map(|path| self.of(path.as_bytes()))
+    }
+
+    /// The areas of a file: a path of the site, relative to its root and decoded.
+    #[must_use]
+    pub fn of(&self, path: &[u8]) -> u64 {
+        let original = original(path);
+        let covers =
+            |pattern: &Pattern| pattern.covers(path) || original.is_some_and(|original| pattern.covers(original));
+        let is_in = |pattern: &Option<Pattern>| pattern.as_ref().is_none_or(covers);
+        self.patterns.iter().enumerate().fold(0, |areas, (at, pattern)| areas | u64::from(is_in(pattern)) << at)
+    }
+
+    /// Whether what lies in these is for nobody but who asked for it.
+    pub(super) fn are_private(&self, areas: u64) -> bool {
+        let (private, public) = (areas & self.private, areas & self.public);
+        private.leading_zeros() < public.leading_zeros()
+    }
+}
+
+/// The file of which this one is a variant by its name.
+fn original(path: &[u8]) -> Option<&[u8]> {
+    Coding::ALL.iter().find_map(|coding| path.strip_suffix(suffix(*coding).as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn areas(patterns: &[(&str, Option<bool>)]) -> Areas {
+        let mut areas = Areas::new();
+        for (pattern, is_private) in patterns {
+            areas.add((!pattern.is_empty()).then(|| pattern.parse().unwrap()), *is_private).unwrap();
+        }
+        areas
+    }
+
+    #[test]
+    fn a_file_lies_in_each_area_that_covers_it() {
+        let areas = areas(&[("", None), ("/private/*", None), ("secret.html", None), ("/a", None)]);
+        for (path, expected) in [
+            ("", 0b0001),
+            ("b", 0b0001),
+            ("private", 0b0001),
+            ("private/x/y", 0b0011),
+            ("privates/x", 0b0001),
+            ("deep/secret.html", 0b0101),
+            ("secret.html.gz", 0b0101),
+            ("secret.html.br", 0b0101),
+            ("secret.html.zst", 0b0101),
+            ("secret.html.bz2", 0b0001),
+            ("a", 0b1001),
+            ("a/b/c", 0b1001),
+            ("private/secret.html", 0b0111),
+        ] {
+            assert_eq!(areas.of(path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_last_that_says_so_counts() {
+        let areas = areas(&[("/*", Some(true)), ("/public", Some(false)), ("/public/not", Some(true)), ("/x", None)]);
+        for (path, expected) in [("a", true), ("public/a", false), ("public/not/a", true), ("x", true)] {
+            assert_eq!(areas.are_private(areas.of(path.as_bytes())), expected, "{path}");
+        }
+        assert!(!areas.are_private(0));
+    }
+
+    #[test]
+    fn there_are_64_at_most() {
+        let mut areas = Areas::new();
+        assert!((0..Areas::MAX).all(|number| areas.add(None, None) == Some(number)));
+        assert_eq!(areas.add(None, None), None);
+        assert_eq!(areas.of(b"a"), u64::MAX);
+    }
+
+    #[test]
+    fn a_target_is_asked_for_in_one_form_and_may_lead_to_others() {
+        let areas =
+            areas(&[("/a", None), ("/a/*", None), ("/a.html", None), ("/index.html", None), ("/\u{fc}/*", None)]);
+        for (path, asked, forms) in [
+            ("/", 0b1000, 0b1000),
+            ("/a", 0b0001, 0b0111),
+            ("/a/", 0b0011, 0b0111),
+            ("/a.html", 0b0100, 0b0100),
+            ("/a/b", 0b0011, 0b0011),
+            ("/b", 0, 0),
+            ("/%C3%BC", 0, 0b10000),
+            ("/%C3%BC/", 0b10000, 0b10000),
+            ("/%C3%BC/x", 0b10000, 0b10000),
+            ("/.git", 0b1000, 0b1000),
+        ] {
+            let all = areas.of_forms(path.as_bytes(), "index.html").fold(0, |all, areas| all | areas);
+            assert_eq!((areas.of_target(path.as_bytes(), "index.html"), all), (asked, forms), "{path}");
+        }
+        let long = format!("/a/{}/", "x".repeat(SHORT_PATH_BYTES));
+        assert_eq!(areas.of_target(long.as_bytes(), "index.html"), 0b0011);
+    }
+}
