@@ -46,7 +46,7 @@ impl Cli {
 pub enum Command {
     /// Tell what would answer a path, step by step, without serving
     #[command(mut_arg("root", |root| root.long("served").hide(true)), mut_arg("bind", |bind| bind.alias(None)))]
-    Routes(Routes),
+    Routes(Box<Routes>),
     /// Read a password, and print the line of a user for `users`
     HashPassword {
         /// The name of the user
@@ -67,7 +67,7 @@ pub struct Routes {
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     pub host: String,
 
-    /// Address of the client, as rules about networks see it
+    /// Address of the client, for rules about networks
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub client: IpAddr,
 

@@ -265,6 +265,9 @@ impl Site {
     fn refuse(&self, request: &Request<'_>, visit: &mut Visit<'_>, refusal: Refusal) -> Response {
         let page = self.mounts.rest().tell(refusal.status(), request);
         let may_be_told = page.areas() == 0 || visit.enter(page.areas()).is_ok();
+        if !may_be_told {
+            trace!(target: ROUTE, "page: salver's own, as the site's is not for this client");
+        }
         refusal.explain(if may_be_told { page } else { Response::error_page(refusal.status()) })
     }
 

@@ -91,7 +91,7 @@ const PATHS: [&str; 50] = [
 ];
 
 /// Options of serving, each of which changes what answers some of the paths.
-const OPTIONS: [&[&str]; 16] = [
+const OPTIONS: [&[&str]; 18] = [
     &[],
     &["--spa"],
     &["--no-clean-urls"],
@@ -108,6 +108,8 @@ const OPTIONS: [&[&str]; 16] = [
     &["--symlinks", "follow", "--spa=about.html"],
     &["--cors=https://a.example", "--mount", "/m=../other", "--allow-host", "localhost,one.example"],
     &["-c", "../hosts.toml"],
+    &["--deny-from", "/docs/* 127.0.0.1", "--deny-from", "*.map 127.0.0.0/8", "--redirect", "/old/* /docs/ 200"],
+    &["--allow-from", "10.0.0.0/8", "--allow-from", "/about 127.0.0.1", "--error-page", "403=/errors/4xx.html"],
 ];
 
 const HOSTS: &str = "[salver]\n[salver.hosts.\"one.example, *.two.example\"]\nroot = 'other'\nspa = true\n\
@@ -213,7 +215,7 @@ fn what_is_told_is_what_is_answered() {
             }
         }
     }
-    assert!(statuses.is_superset(&[200, 204, 301, 302, 304, 307, 308, 400, 404, 405, 421].into()), "{statuses:?}");
+    assert!(statuses.is_superset(&[200, 204, 301, 302, 304, 307, 308, 400, 403, 404, 405, 421].into()), "{statuses:?}");
 }
 
 /// These lines are told of a path, in this order.
