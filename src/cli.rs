@@ -292,6 +292,8 @@ mod tests {
         check("salver --cors public", Ok("root: Some(\"public\")"));
         check("salver --cors=https://a,https://b", Ok("cors: Some(\"https://a,https://b\")"));
         check("salver --allow-host a,b --allow-host *.c", Ok("allow_host: [\"a,b\", \"*.c\"]"));
+        check("salver hash-password --user anna", Ok("HashPassword { user: \"anna\" }"));
+        check("salver ./hash-password", Ok("root: Some(\"./hash-password\")"));
         check("salver -vv", Ok("verbose: 2"));
         check("salver --color never", Ok("color: Never"));
         check("salver --check-config -c x.toml", Ok("config: Some(\"x.toml\")"));
@@ -323,7 +325,10 @@ mod tests {
     #[test]
     fn usage_errors_exit_with_2_and_help_with_0() {
         check("salver a -d b", Err((2, "cannot be used with")));
-        check("salver a b", Err((2, "unexpected argument 'b'")));
+        check("salver a b", Err((2, "'b' cannot be used with")));
+        check("salver hash-password --prot", Err((2, "unexpected argument '--prot'")));
+        // Behind a flag it is a directory, as any other word.
+        check("salver -q hash-password", Ok("root: Some(\"hash-password\")"));
         check("salver -q -v", Err((2, "cannot be used with")));
         check("salver --prot 80", Err((2, "a similar argument exists: '--port'")));
         check("salver --color blue", Err((2, "invalid value 'blue'")));

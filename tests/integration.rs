@@ -4,6 +4,7 @@
 mod support;
 
 mod integration {
+    mod access;
     mod check_config;
     mod command_line;
     mod compression;
@@ -20,6 +21,7 @@ mod integration {
     mod log_formats;
     mod preconditions;
     mod process;
+    mod proxies;
     mod ranges;
     mod routes;
     mod routing;

@@ -4,7 +4,7 @@
 use super::options::Coding;
 use super::pattern::Pattern;
 use super::siblings::suffix;
-use super::target::SafePath;
+use super::target::{SafePath, canonical_path};
 
 /// Longer paths of directories are put together on the heap.
 const SHORT_PATH_BYTES: usize = 256;
@@ -52,27 +52,28 @@ impl Areas {
         Some(number)
     }
 
-    /// The areas of what a target asks for by its canonical path: a file by its name, or a directory, for which one of its
-    /// indexes stands. A path that is served by no name counts as the root's own.
+    /// The areas of what a target asks for by its path, however that is spelled: a file by its name, or a directory, for
+    /// which one of its indexes stands. A path that is served by no name counts as the root's own.
     pub(crate) fn of_target(&self, path: &[u8], index: &str) -> u64 {
-        match path {
-            // On the stack, as every request asks.
-            [b'/', directory @ .., b'/'] if !directory.contains(&b'%') => {
-                let (mut short, slashed) = ([0; SHORT_PATH_BYTES], &path[1..]);
-                match short.get_mut(..slashed.len() + index.len()) {
-                    Some(file) => {
-                        file[..slashed.len()].copy_from_slice(slashed);
-                        file[slashed.len()..].copy_from_slice(index.as_bytes());
-                        self.of(file)
-                    }
-                    None => self.of(&[slashed, index.as_bytes()].concat()),
-                }
-            }
-            [b'/', file @ ..] if !file.is_empty() && !file.contains(&b'%') => self.of(file),
-            _ => {
+        match canonical_path(path).as_deref() {
+            None | Some([] | [b'/']) => self.of(index.as_bytes()),
+            Some(path) if path.contains(&b'%') => {
                 let path = SafePath::parse(path).unwrap_or_else(|_| SafePath::root());
                 if path.is_directory { self.of(path.join(index).as_bytes()) } else { self.of(path.as_bytes()) }
             }
+            Some([_, directory @ ..]) if directory.ends_with(b"/") => {
+                // On the stack, as every request asks.
+                let mut short = [0; SHORT_PATH_BYTES];
+                match short.get_mut(..directory.len() + index.len()) {
+                    Some(file) => {
+                        file[..directory.len()].copy_from_slice(directory);
+                        file[directory.len()..].copy_from_slice(index.as_bytes());
+                        self.of(file)
+                    }
+                    None => self.of(&[directory, index.as_bytes()].concat()),
+                }
+            }
+            Some([_, file @ ..]) => self.of(file),
         }
     }
 
@@ -171,6 +172,9 @@ mod tests {
             ("/%C3%BC/", 0b10000, 0b10000),
             ("/%C3%BC/x", 0b10000, 0b10000),
             ("/.git", 0b1000, 0b1000),
+            ("//a//", 0b0011, 0b0111),
+            ("/./%61/b/../", 0b0011, 0b0111),
+            ("/%2e/a", 0b0001, 0b0111),
         ] {
             let all = areas.of_forms(path.as_bytes(), "index.html").fold(0, |all, areas| all | areas);
             assert_eq!((areas.of_target(path.as_bytes(), "index.html"), all), (asked, forms), "{path}");

@@ -179,12 +179,11 @@ fn forwarded_for(element: &[u8]) -> Option<Node> {
             continue;
         }
         let at = memchr::memchr(b'=', pair)?;
-        let (name, value) = (&pair[..at], unquote(&pair[at + 1..])?);
-        if name.eq_ignore_ascii_case(b"for") {
+        if pair[..at].eq_ignore_ascii_case(b"for") {
             if node.is_some() {
                 return None;
             }
-            node = Some(Node::parse(value)?);
+            node = Some(Node::parse(unquote(&pair[at + 1..])?)?);
         }
     }
     node

@@ -113,7 +113,7 @@ impl fmt::Debug for User {
 mod tests {
     use super::*;
 
-    const HASH: &str = "$2y$04$jjHvlxlkaGi5SQlzVdHvTOVAcnxZRRVNfv/WUmEaADq5wJuhg8mLu";
+    const HASH: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
     #[test]
     fn users_are_lines_of_name_and_hash() {
