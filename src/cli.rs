@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn usage_errors_exit_with_2_and_help_with_0() {
         check("salver a -d b", Err((2, "cannot be used with")));
-        check("salver a b", Err((2, "'b' cannot be used with")));
+        check("salver a b", Err((2, "unexpected argument 'b'")));
         check("salver hash-password --prot", Err((2, "unexpected argument '--prot'")));
         // Behind a flag it is a directory, as any other word.
         check("salver -q hash-password", Ok("root: Some(\"hash-password\")"));

@@ -56,7 +56,7 @@ impl Files {
 
     /// Keeps that there is nothing, as long as these names mean nothing.
     fn forgo(&self, canonical: &str, evidence: Evidence) -> Nothing {
-        if evidence.is_complete {
+        if evidence.is_complete && !self.options.keeps_nothing {
             self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
         }
         Nothing::Absent

@@ -324,7 +324,8 @@ impl Files {
         let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
         let is_complete = evidence.is_complete;
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
-        if is_complete && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
+        let is_kept = is_complete && !self.options.keeps_nothing;
+        if is_kept && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
             self.cache.insert(key.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)

@@ -9,7 +9,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use salver::cli::Routes;
 use salver::config::{Config, Error};
-use salver::http::{self, ROUTE};
+use salver::http::{self, Limits, ROUTE};
+use salver::site::Sites;
 
 use super::logging::one_line;
 
@@ -28,7 +29,13 @@ pub(super) fn text(routes: &Routes, config: &Config) -> Result<String, Error> {
     // There is no other logger in this program's life.
     let _ = log::set_logger(&STEPS);
     log::set_max_level(LevelFilter::Trace);
-    Ok(heads.iter().map(|head| tell(head, routes, config)).collect::<Vec<_>>().join("\n"))
+    let mut config = config.clone();
+    config.files.keeps_nothing = true;
+    config.hosts.iter_mut().for_each(|host| host.site.files.keeps_nothing = true);
+    let sites = super::sites(&config);
+    // What a server says of itself at its start is no step of a request.
+    STEPS.take();
+    Ok(heads.iter().map(|head| tell(head, routes, &sites, &config.limits)).collect::<Vec<_>>().join("\n"))
 }
 
 /// The head of the request for a path.
@@ -65,11 +72,9 @@ fn mistake(what: &str) -> Error {
     Error::Mistake(what.to_owned())
 }
 
-/// The steps to the answer, and the answer. Nothing is kept from one path to the next, so that each takes all its steps.
-fn tell(head: &str, routes: &Routes, config: &Config) -> String {
-    let sites = super::sites(config);
-    STEPS.take();
-    let answer = http::rehearse(&sites, head.as_bytes(), SocketAddr::new(routes.client, 0), &config.limits);
+/// The steps to the answer, and the answer.
+fn tell(head: &str, routes: &Routes, sites: &Sites, limits: &Limits) -> String {
+    let answer = http::rehearse(sites, head.as_bytes(), SocketAddr::new(routes.client, 0), limits);
     let steps = STEPS.take();
     let request_line = head.lines().next().unwrap_or_default();
     let mut text = format!("{}\n", request_line.trim_end_matches(" HTTP/1.1"));
