@@ -32,7 +32,7 @@
 //! - [`socketserver`]: sockets, threads, deadlines. A `Handler` trait for any protocol, as in Python's module of that name.
 //! - [`http`]: bytes to requests, responses to bytes, for an `http::Handler`.
 //! - [`files`]: from a URL to a response, from a directory.
-//! - [`site`]: which directory, by host, redirect and mount.
+//! - [`site`]: which directory, by host, redirect and mount, and for whom.
 //! - `config` and `cli` (with the feature `cli`, on by default): command line, environment and file to a valid `Config`.
 //!
 //! # A server of your own

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use salver::files;
 use salver::http::{Handler, Limits, LogFormat, Request, Response, Service};
+#[cfg(feature = "auth")]
+use salver::site::Users;
 use salver::site::{Names, Options, Redirects, Rules, SiteOptions, Sites};
 use salver::socketserver::{self, Address, Listener, Server, SocketOptions};
 
@@ -119,6 +121,16 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
     options.allow_host = Names::parse("h, example.org").unwrap();
     options.hosts = vec![(Names::parse("*.example.org").unwrap(), options.default.clone())];
     check(options, LogFormat::Off);
+    // Nor does somebody who is known, from a network that is let in.
+    #[cfg(feature = "auth")]
+    {
+        let mut rules = Rules::default();
+        let anna = "anna:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+        rules.access.users = Users::parse([anna]).unwrap();
+        rules.access.auth = vec!["/*".parse().unwrap(), "!/public".parse().unwrap(), "/*.html anna".parse().unwrap()];
+        rules.access.allow_from = vec!["127.0.0.0/8, ::1".parse().unwrap(), "/admin 10.0.0.0/8".parse().unwrap()];
+        check(Options::new(SiteOptions::new(files::Options::new(site.path()), rules)), LogFormat::Combined);
+    }
 }
 
 #[track_caller]
@@ -146,7 +158,7 @@ fn check(options: Options, format: LogFormat) {
         ("/small.html", "Accept-Encoding: gzip, deflate, br, zstd\r\n"),
         ("/page.html", "Accept-Encoding: identity, gzip;q=0.5\r\n"),
     ] {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\nAuthorization: Basic YW5uYTpVKlU=\r\n{lines}\r\n");
         until_settled(address, &request);
         let mut client = connect(address);
         (0..100).for_each(|_| ask(&mut client, &request));

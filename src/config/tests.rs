@@ -151,6 +151,20 @@ fn every_flag_arrives() {
     check_flags("--cors", "cors = [\"*\"] # flag --cors");
     check_flags("--cors=http://A:80,https://b", "cors = [\"http://a\", \"https://b\"] # flag --cors");
     check_flags("--allow-host A.,::1 --allow-host *.b", "allow_host = [\"a\", \"[::1]\", \"*.b\"] # flag --allow-host");
+    check_flags(
+        "--auth /a --auth !/b --user anna:HASH",
+        "2 --user (not shown): user anna: expected a hash of argon2 ($argon2id$...) or bcrypt ($2y$...), as `salver hash-password` makes it (in line 1 of the list)",
+    );
+    check_flags("--users-file=page.html", "users_file = \"DIR/page.html\" # flag --users-file");
+    check_flags(
+        "--allow-from ::1,10.0.0.0/8 --allow-from unix",
+        "allow_from = [\"::1,10.0.0.0/8\", \"unix\"] # flag --allow-from",
+    );
+    check_flags("--deny-from 10.0.0.0/8", "deny_from = [\"10.0.0.0/8\"] # flag --deny-from");
+    check_flags(
+        "--trust-proxy ::1,unix --trust-proxy 10.0.0.0/8 --proxy-header forwarded",
+        "trusted_proxies = [\"::1\", \"unix\", \"10.0.0.0/8\"] # flag --trust-proxy",
+    );
     check_flags("--no-compress", "compress = [] # flag --no-compress");
     check_flags("--no-precompressed", "precompressed = false # flag --no-precompressed");
     let config = Site::new(&[]).load(&[], "-vv --color never").unwrap();
@@ -686,4 +700,28 @@ fn redirects_of_a_root_are_read_and_checked_at_the_start() {
     let site = Site::new(&[]);
     fs::create_dir(site.0.path().join("_redirects")).unwrap();
     assert!(site.load(&[], "").unwrap().rules.redirects.is_empty());
+}
+
+/// Users, and the rules that name them, come out as they went in; so do those of a host, which has them beside its own file.
+#[test]
+#[cfg(feature = "auth")]
+fn users_and_their_rules_read_back() {
+    let line = "anna:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+    let text = format!(
+        "[salver]\nusers = [\"{line}\"]\nusers_file = \"more\"\nauth = [\"/a anna,bob\", \"!/b\"]\n\
+         [salver.hosts.\"b\"]\nauth = [\"/c bob\"]\n"
+    );
+    let more = line.replace("anna", "bob");
+    let site = Site::new(&[("config.toml", &text), ("more", &more)]);
+    let config = site.load(&[], "").unwrap();
+    let described = describe(&config);
+    assert!(described.contains(&format!("[\"{line}\"]")) && described.contains("[\"/c bob\"]"), "{described}");
+    let again =
+        Site::new(&[("config.toml", &described.replace(site.0.path().to_str().unwrap(), ".")), ("more", &more)]);
+    let again = again.load(&[], "").unwrap();
+    assert_eq!(again.rules.access.users, config.rules.access.users);
+    assert_eq!(again.rules.access.auth, config.rules.access.auth);
+    assert_eq!(again.hosts[0].site.rules.access.file_users, config.hosts[0].site.rules.access.file_users);
+    let withheld = |files: &files::Options| files.withheld.contains(&site.0.path().join("more"));
+    assert!(withheld(&config.files) && withheld(&config.hosts[0].site.files));
 }

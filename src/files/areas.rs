@@ -1,12 +1,14 @@
 //! Parts of a site that rules of access are about. This layer tells which of them a file lies in; what that means is for
 //! who asks. Pure.
 
+use std::borrow::Cow;
+
 use super::options::Coding;
 use super::pattern::Pattern;
 use super::siblings::suffix;
-use super::target::{SafePath, canonical_path};
+use super::target::{PAGE_EXTENSION, SafePath, canonical_path};
 
-/// Longer paths of directories are put together on the heap.
+/// Longer paths are put together on the heap.
 const SHORT_PATH_BYTES: usize = 256;
 
 /// Parts of a site by patterns, 64 at most; a set of them is a bit each, the first in the lowest.
@@ -55,33 +57,35 @@ impl Areas {
     /// The areas of what a target asks for by its path, however that is spelled: a file by its name, or a directory, for
     /// which one of its indexes stands. A path that is served by no name counts as the root's own.
     pub(crate) fn of_target(&self, path: &[u8], index: &str) -> u64 {
-        match canonical_path(path).as_deref() {
-            None | Some([] | [b'/']) => self.of(index.as_bytes()),
-            Some(path) if path.contains(&b'%') => {
-                let path = SafePath::parse(path).unwrap_or_else(|_| SafePath::root());
-                if path.is_directory { self.of(path.join(index).as_bytes()) } else { self.of(path.as_bytes()) }
-            }
-            Some([_, directory @ ..]) if directory.ends_with(b"/") => {
-                // On the stack, as every request asks.
-                let mut short = [0; SHORT_PATH_BYTES];
-                match short.get_mut(..directory.len() + index.len()) {
-                    Some(file) => {
-                        file[..directory.len()].copy_from_slice(directory);
-                        file[directory.len()..].copy_from_slice(index.as_bytes());
-                        self.of(file)
-                    }
-                    None => self.of(&[directory, index.as_bytes()].concat()),
-                }
-            }
-            Some([_, file @ ..]) => self.of(file),
-        }
+        let (name, is_directory) = name_of(path);
+        if is_directory { self.of_index(&name, index) } else { self.of(&name) }
     }
 
-    /// The areas of all that a target may lead to by its path: the name itself, a directory, a page with a clean URL.
-    pub(crate) fn of_forms(&self, path: &[u8], index: &str) -> impl Iterator<Item = u64> {
-        let path = SafePath::parse(path).unwrap_or_else(|_| SafePath::root());
-        let forms = [Some(path.join(index)), path.page(), Some(path)];
-        forms.into_iter().flatten().map(|path| self.of(path.as_bytes()))
+    /// The areas of all that a target may lead to by its path: a directory, the name itself, a page with a clean URL.
+    pub(crate) fn of_forms(&self, path: &[u8], index: &str) -> [u64; 3] {
+        let (name, _) = name_of(path);
+        let itself = self.of(&name);
+        let is_page = name.is_empty() || name.ends_with(PAGE_EXTENSION.as_bytes());
+        let page = if is_page { itself } else { self.of_joined([&name, b"", PAGE_EXTENSION.as_bytes()]) };
+        [self.of_index(&name, index), itself, page]
+    }
+
+    fn of_index(&self, directory: &[u8], index: &str) -> u64 {
+        let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+        self.of_joined([directory, slash, index.as_bytes()])
+    }
+
+    /// The areas of a file whose path is put together; on the stack, as many requests ask.
+    fn of_joined(&self, parts: [&[u8]; 3]) -> u64 {
+        let mut short = [0; SHORT_PATH_BYTES];
+        let mut rest = &mut short[..];
+        for part in parts {
+            let Some((place, behind)) = rest.split_at_mut_checked(part.len()) else { return self.of(&parts.concat()) };
+            place.copy_from_slice(part);
+            rest = behind;
+        }
+        let length = SHORT_PATH_BYTES - rest.len();
+        self.of(&short[..length])
     }
 
     /// The areas of a file: a path of the site, relative to its root and decoded.
@@ -98,6 +102,21 @@ impl Areas {
     pub(super) fn are_private(&self, areas: u64) -> bool {
         let (private, public) = (areas & self.private, areas & self.public);
         private.leading_zeros() < public.leading_zeros()
+    }
+}
+
+/// The name that a target asks for, relative to the root and decoded, and whether as a directory.
+fn name_of(path: &[u8]) -> (Cow<'_, [u8]>, bool) {
+    match canonical_path(path) {
+        // Most paths come as they are, with nothing encoded.
+        Some(Cow::Borrowed([b'/', name @ ..])) => match name.strip_suffix(b"/") {
+            Some(directory) => (Cow::Borrowed(directory), true),
+            None => (Cow::Borrowed(name), name.is_empty()),
+        },
+        _ => {
+            let path = SafePath::parse(path).unwrap_or_else(|_| SafePath::root());
+            (Cow::Owned(path.as_bytes().to_vec()), path.is_directory)
+        }
     }
 }
 
@@ -176,7 +195,7 @@ mod tests {
             ("/./%61/b/../", 0b0011, 0b0111),
             ("/%2e/a", 0b0001, 0b0111),
         ] {
-            let all = areas.of_forms(path.as_bytes(), "index.html").fold(0, |all, areas| all | areas);
+            let all = areas.of_forms(path.as_bytes(), "index.html").into_iter().fold(0, |all, areas| all | areas);
             assert_eq!((areas.of_target(path.as_bytes(), "index.html"), all), (asked, forms), "{path}");
         }
         let long = format!("/a/{}/", "x".repeat(SHORT_PATH_BYTES));

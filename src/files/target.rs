@@ -31,7 +31,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 const WELL_KNOWN: &[u8] = b".well-known";
 
 /// Pages with a clean URL have it.
-const PAGE_EXTENSION: &str = ".html";
+pub(super) const PAGE_EXTENSION: &str = ".html";
 
 /// A path that lies beneath the root by its form: no empty, dot or hidden segments. Links are another matter: the
 /// root looks at those when it opens the path.

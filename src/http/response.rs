@@ -69,6 +69,15 @@ impl Response {
         Self::new(status).field(header::CACHE_CONTROL, NO_CACHE).html(error_page(status))
     }
 
+    /// The same answer with the page of [`Response::error_page`] in the place of its own.
+    #[must_use]
+    pub fn with_error_page(mut self) -> Self {
+        let status = self.status();
+        self.fields.retain(|(name, _)| name != header::CONTENT_TYPE);
+        self.areas = 0;
+        self.html(error_page(status))
+    }
+
     /// Adds a field.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -257,8 +257,7 @@ impl Site {
     fn let_in(&self, request: &Request<'_>, visit: &mut Visit<'_>) -> Result<Response, Refusal> {
         visit.begin()?;
         let answer = self.answer(request, Some(visit))?;
-        visit.end(&answer)?;
-        Ok(answer)
+        visit.end(answer)
     }
 
     /// With the page that the site has for it, if that is for whoever is refused.
@@ -268,7 +267,7 @@ impl Site {
         if !may_be_told {
             trace!(target: ROUTE, "page: salver's own, as the site's is not for this client");
         }
-        refusal.explain(if may_be_told { page } else { Response::error_page(refusal.status()) })
+        refusal.explain(if may_be_told { page } else { page.with_error_page() })
     }
 
     /// By redirects first, then by files; but what a rewrite puts in the place of a missing file comes after both. Where

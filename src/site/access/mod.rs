@@ -49,6 +49,10 @@ pub(super) use self::without::Shared;
 /// What a browser asks for in a dialogue (RFC 7617 section 2.1).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"restricted\", charset=\"UTF-8\"");
 
+/// Statuses, beside those of success, that tell something of what is there.
+const OF_CONTENT: [StatusCode; 3] =
+    [StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED, StatusCode::RANGE_NOT_SATISFIABLE];
+
 /// The most that a file of users may have, in bytes.
 const USERS_FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -284,16 +288,22 @@ impl Visit<'_> {
         self.enter(self.gate.areas.of_target(path, &self.gate.index))
     }
 
-    /// Whether this answer may be told.
-    pub(super) fn end(&mut self, answer: &Response) -> Result<(), Refusal> {
-        if answer.areas() != self.asked {
-            self.enter(answer.areas())?;
+    /// The answer, as far as it may be told. Of an error a page that is for others is left out.
+    pub(super) fn end(&mut self, answer: Response) -> Result<Response, Refusal> {
+        let status = answer.status();
+        let is_of_content = status.is_success() || OF_CONTENT.contains(&status);
+        let may_be_told = if answer.areas() == self.asked { Ok(()) } else { self.enter(answer.areas()) };
+        if is_of_content {
+            return may_be_told.map(|()| answer);
         }
-        let has_content = answer.status().is_success() || answer.status() == StatusCode::NOT_MODIFIED;
-        if has_content || self.is_for_everybody() {
-            return Ok(());
+        if !self.is_for_everybody() {
+            self.gate
+                .areas
+                .of_forms(self.path, &self.gate.index)
+                .into_iter()
+                .try_for_each(|areas| self.enter(areas))?;
         }
-        self.gate.areas.of_forms(self.path, &self.gate.index).try_for_each(|areas| self.enter(areas))
+        Ok(if may_be_told.is_ok() { answer } else { answer.with_error_page() })
     }
 
     /// Whether content of these areas may be told to whoever asks.
