@@ -68,9 +68,11 @@ pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
 pub use self::options::{Coding, EtagSource, Options, Symlinks, TrailingSlash};
 pub use self::pattern::Pattern;
+pub(crate) use self::rules::Place;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 pub(crate) use self::site_file::read_site_file;
 pub(crate) use self::target::canonical_path;
+#[cfg(feature = "auth")]
 pub(crate) use self::turns::Turns;
 
 /// The methods there are, for files.
@@ -265,7 +267,7 @@ impl Files {
     fn is_hidden(&self, path: &SafePath) -> bool {
         let hiding = self.options.hide.iter().find(|pattern| pattern.covers(&self.in_site(path.as_bytes())));
         if let Some(pattern) = hiding {
-            trace!(target: ROUTE, "hide: {} by '{pattern}'", path.as_path().display());
+            trace!(target: ROUTE, "hide: {} by '{pattern}'{}", path.as_path().display(), pattern.place);
         }
         hiding.is_some()
     }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::rules::Place;
+
 /// A glob over the path beneath the root of a site, as it is decoded.
 ///
 /// - `*.css` and other patterns without a slash match the name of a file or directory, wherever it lies.
@@ -21,6 +23,7 @@ pub struct Pattern {
     matcher: GlobMatcher,
     /// It is matched with names.
     is_name: bool,
+    pub(super) place: Place,
 }
 
 impl FromStr for Pattern {
@@ -57,11 +60,18 @@ impl Pattern {
         let glob = glob.trim_start_matches('/');
         let matcher = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
         let matcher = matcher.map_err(|error| error.kind().to_string())?.compile_matcher();
-        Ok(Self { text: text.to_owned(), matcher, is_name: !text.contains('/') })
+        Ok(Self { text: text.to_owned(), matcher, is_name: !text.contains('/'), place: Place::default() })
     }
 }
 
 impl Pattern {
+    /// Told where it is written, for those who ask which rule it was.
+    #[must_use]
+    pub fn placed(mut self, place: String) -> Self {
+        self.place.0 = place;
+        self
+    }
+
     /// Whether it matches this path, relative to the root of the site and decoded.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {

@@ -19,17 +19,44 @@ pub struct FieldRule {
     pattern: Option<Pattern>,
     /// Several of one name are several field lines.
     fields: Vec<(HeaderName, HeaderValue)>,
+    place: Place,
+}
+
+/// Where a rule is written, for people; what it says has nothing to do with that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place(pub(crate) String);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+/// As it stands behind what is written there.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
+    }
 }
 
 impl FieldRule {
     /// These fields for every path; `origin` is for people.
     pub(super) fn everywhere(origin: &str, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { text: origin.to_owned(), pattern: None, fields }
+        Self { text: origin.to_owned(), pattern: None, fields, place: Place::default() }
     }
 
     /// These fields where the pattern matches.
     pub(super) fn of(origin: &str, pattern: Pattern, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { text: origin.to_owned(), pattern: Some(pattern), fields }
+        Self { text: origin.to_owned(), pattern: Some(pattern), fields, place: Place::default() }
+    }
+
+    /// Told where it is written, for those who ask which rule it was.
+    #[must_use]
+    pub fn placed(mut self, place: String) -> Self {
+        self.place.0 = place;
+        self
     }
 
     /// Whether it has a field of this name.
@@ -54,7 +81,12 @@ impl FromStr for FieldRule {
             _ => (None, text),
         };
         let fields = vec![parse_field(field)?];
-        Ok(Self { text: text.to_owned(), pattern: pattern.map(str::parse).transpose()?, fields })
+        Ok(Self {
+            text: text.to_owned(),
+            pattern: pattern.map(str::parse).transpose()?,
+            fields,
+            place: Place::default(),
+        })
     }
 }
 
@@ -117,7 +149,7 @@ pub(super) struct Dress {
 pub(super) fn dress(rules: &[FieldRule], paths: &[&[u8]]) -> Dress {
     let mut dress = Dress::default();
     for rule in rules.iter().filter(|rule| rule.applies(paths)) {
-        trace!(target: ROUTE, "field: by {rule}");
+        trace!(target: ROUTE, "field: by {rule}{}", rule.place);
         let replaced = |name: &HeaderName| !ADDED_UP.contains(name) && rule.fields.iter().any(|(new, _)| new == name);
         dress.fields.retain(|(name, _)| !replaced(name));
         dress.fields.extend(rule.fields.iter().cloned());

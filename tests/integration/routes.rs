@@ -113,7 +113,8 @@ const OPTIONS: [&[&str]; 18] = [
 ];
 
 const HOSTS: &str = "[salver]\n[salver.hosts.\"one.example, *.two.example\"]\nroot = 'other'\nspa = true\n\
-                     redirect = [\n  '/about /x', # gone\n  '/old /only'\n]\n";
+                     redirect = [\n  '/about /x', # gone\n  '/old /only'\n]\n\
+                     header = [\n  'X-Host: 1'\n]\n";
 
 /// What came of a path: status, fields, and the file whose content it is.
 #[derive(Debug)]
@@ -264,6 +265,7 @@ fn rules_are_told_with_their_place() {
         &[
             "host b.two.example has the site of [salver.hosts.\"one.example, *.two.example\"]",
             "redirect '/old /only' (../hosts.toml:7)",
+            "field by X-Host: 1 (../hosts.toml:10)",
             "answer 301 Moved Permanently, to /only",
         ],
     );
@@ -279,7 +281,11 @@ fn rules_are_told_with_their_place() {
     check_steps(&site, &["/about/"], &["slash it belongs at /about", "answer 301 Moved Permanently, to /about"]);
     check_steps(&site, &["/m/only", "--mount", "/m=../other"], &["mount /m is DIR/www/../other"]);
     let hidden = ["/app.js.map", "--hide", "*.map"];
-    check_steps(&site, &hidden, &["hide app.js.map by '*.map'", "log /app.js.map: not served: it is hidden"]);
+    check_steps(
+        &site,
+        &hidden,
+        &["hide app.js.map by '*.map' (flag --hide)", "log /app.js.map: not served: it is hidden"],
+    );
     check_steps(
         &site,
         &["/out.html"],

@@ -105,7 +105,7 @@ impl Redirects {
 
     /// The rules of the `_redirects` file, as lines, each with its place.
     pub fn file_lines(&self) -> impl Iterator<Item = String> {
-        self.rules[self.configured..].iter().map(|rule| format!("{} ({})", rule.line, rule.place.0))
+        self.rules[self.configured..].iter().map(|rule| format!("{}{}", rule.line, rule.place))
     }
 
     /// How many there are.

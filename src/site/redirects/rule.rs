@@ -6,6 +6,7 @@ use ::http::StatusCode;
 
 use super::pattern::Pattern;
 use super::target::Template;
+use crate::files::Place;
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,25 +23,10 @@ pub(in crate::site) struct Rule {
     pub(super) place: Place,
 }
 
-/// Where a rule is written; what it says has nothing to do with that.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Place(pub(super) String);
-
-impl PartialEq for Place {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Place {}
-
 /// For people: the line, and where it is.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place.0 {
-            place if place.is_empty() => write!(f, "'{}'", self.line),
-            place => write!(f, "'{}' ({place})", self.line),
-        }
+        write!(f, "'{}'{}", self.line, self.place)
     }
 }
 
