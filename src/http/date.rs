@@ -1,7 +1,6 @@
 //! HTTP dates (RFC 9110 section 5.6.7).
 
 use std::cell::Cell;
-use std::fmt;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -151,50 +150,40 @@ fn format_bytes(seconds: u64) -> Option<[u8; DATE_BYTES]> {
     Some(bytes)
 }
 
-/// `10/Oct/2000:13:55:36 +0000`, the time of the Common Log Format.
-pub(super) struct CommonTime(pub(super) SystemTime);
+/// The length of `10/Oct/2000:13:55:36 +0000`.
+pub(super) const COMMON_TIME_BYTES: usize = 26;
 
-/// `2000-10-10T13:55:36.123Z` (RFC 3339).
-pub(super) struct Rfc3339Time(pub(super) SystemTime);
+/// The length of `2000-10-10T13:55:36.123Z`.
+pub(super) const RFC3339_TIME_BYTES: usize = 24;
 
-impl fmt::Display for CommonTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = at(self.0).unwrap_or(EPOCH);
-        let Parts { year, month_name, day, time, .. } = Parts::of(&date);
-        write!(f, "{day}/{month_name}/{year}:{time} +0000")
-    }
+/// A point in time as the Common Log Format has it, in UTC.
+pub(super) fn common_time(time: SystemTime) -> [u8; COMMON_TIME_BYTES] {
+    let date = at(time).unwrap_or(EPOCH);
+    let mut text = *b"00/Jan/1970:00:00:00 +0000";
+    text[..2].copy_from_slice(&date[5..7]);
+    text[3..6].copy_from_slice(&date[8..11]);
+    text[7..11].copy_from_slice(&date[12..16]);
+    text[12..20].copy_from_slice(&date[17..25]);
+    text
 }
 
-impl fmt::Display for Rfc3339Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = at(self.0).unwrap_or(EPOCH);
-        let Parts { year, month, day, time, .. } = Parts::of(&date);
-        let milliseconds = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
-        write!(f, "{year}-{month:02}-{day}T{time}.{milliseconds:03}Z")
-    }
+/// A point in time as RFC 3339 has it, in UTC, with milliseconds.
+pub(super) fn rfc3339_time(time: SystemTime) -> [u8; RFC3339_TIME_BYTES] {
+    let date = at(time).unwrap_or(EPOCH);
+    let month = MONTHS.iter().position(|name| name.as_bytes() == &date[8..11]).map_or(1, |month| month as u32 + 1);
+    let milliseconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    let digit = |number: u32| b'0' + (number % 10) as u8;
+    let mut text = *b"1970-00-00T00:00:00.000Z";
+    text[..4].copy_from_slice(&date[12..16]);
+    text[5..7].copy_from_slice(&[digit(month / 10), digit(month)]);
+    text[8..10].copy_from_slice(&date[5..7]);
+    text[11..19].copy_from_slice(&date[17..25]);
+    text[20..23].copy_from_slice(&[digit(milliseconds / 100), digit(milliseconds / 10), digit(milliseconds)]);
+    text
 }
 
 /// What stands in for a time that the preferred form has no words for.
 const EPOCH: [u8; DATE_BYTES] = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-
-/// A date in the preferred form, taken apart.
-struct Parts<'a> {
-    year: &'a str,
-    /// From 1 for January.
-    month: usize,
-    month_name: &'a str,
-    day: &'a str,
-    time: &'a str,
-}
-
-impl<'a> Parts<'a> {
-    fn of(date: &'a [u8; DATE_BYTES]) -> Self {
-        let part = |range| str::from_utf8(&date[range]).unwrap_or_default();
-        let month_name = part(8..11);
-        let month = MONTHS.iter().position(|name| *name == month_name).map_or(1, |month| month + 1);
-        Self { year: part(12..16), month, month_name, day: part(5..7), time: part(17..25) }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -239,10 +228,11 @@ mod tests {
             (YEAR_10000 * 1000, "01/Jan/1970:00:00:00 +0000", "1970-01-01T00:00:00.000Z"),
         ] {
             let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
-            assert_eq!((&*CommonTime(time).to_string(), &*Rfc3339Time(time).to_string()), (common, rfc3339));
+            assert_eq!(str::from_utf8(&common_time(time)), Ok(common));
+            assert_eq!(str::from_utf8(&rfc3339_time(time)), Ok(rfc3339));
         }
         let before = UNIX_EPOCH - Duration::from_millis(500);
-        assert_eq!(Rfc3339Time(before).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(&rfc3339_time(before), b"1970-01-01T00:00:00.000Z");
     }
 
     fn parse(date: &str, now: i64) -> Option<i64> {

@@ -57,9 +57,9 @@ pub(super) struct Record(Option<Known>);
 #[derive(Debug)]
 struct Known {
     format: LogFormat,
-    /// The line without time of day, bytes and time taken.
+    /// The line without bytes and time taken, and with room for the time of day.
     line: String,
-    /// Where in it the time of day belongs.
+    /// Where in it that room is.
     time_at: usize,
     /// Where the bytes belong.
     bytes_at: usize,
@@ -94,41 +94,56 @@ impl Record {
 
     /// Writes the line, once the answer is out, or is cut. Gives back the buffer.
     pub(super) fn write(self, bytes: u64, cut: bool) -> String {
-        let Some(known) = self.0 else { return String::new() };
+        let Some(mut known) = self.0 else { return String::new() };
         let micros = known.began.elapsed().as_micros();
         let (milliseconds, rest) = (micros / 1000, micros % 1000);
-        let line = &*known.line;
-        let (before, after) = line.split_at(known.bytes_at);
+        known.put_time(SystemTime::now());
+        let (before, after) = known.line.split_at(known.bytes_at);
         match known.format {
             LogFormat::Short | LogFormat::Off => {
                 let cut = if cut { " cut" } else { "" };
-                info!(target: "access", "{line} {bytes} {milliseconds}.{rest:03}ms{cut}");
+                info!(target: "access", "{before} {bytes} {milliseconds}.{rest:03}ms{cut}");
             }
-            LogFormat::Common | LogFormat::Combined => {
-                let (before, middle) = before.split_at(known.time_at);
-                let time = date::CommonTime(SystemTime::now());
-                info!(target: "access", "{before}{time}{middle}{bytes}{after}");
-            }
+            LogFormat::Common | LogFormat::Combined => info!(target: "access", "{before}{bytes}{after}"),
             LogFormat::Json => {
-                let (before, middle) = before.split_at(known.time_at);
-                let time = date::Rfc3339Time(SystemTime::now());
-                info!(
-                    target: "access",
-                    "{before}{time}{middle}{bytes},\"duration_ms\":{milliseconds}.{rest:03},\"cut\":{cut}}}"
-                );
+                info!(target: "access", "{before}{bytes},\"duration_ms\":{milliseconds}.{rest:03},\"cut\":{cut}}}");
             }
         }
         known.line
     }
 }
 
+/// Room for the time of day.
+const COMMON_TIME: &str = "00/Jan/1970:00:00:00 +0000";
+const RFC3339_TIME: &str = "1970-00-00T00:00:00.000Z";
+
 impl Known {
+    /// Puts the time of day where there is room for it.
+    fn put_time(&mut self, now: SystemTime) {
+        let (common, rfc3339);
+        let text: &[u8] = match self.format {
+            LogFormat::Common | LogFormat::Combined => {
+                common = date::common_time(now);
+                &common
+            }
+            LogFormat::Json => {
+                rfc3339 = date::rfc3339_time(now);
+                &rfc3339
+            }
+            LogFormat::Short | LogFormat::Off => return,
+        };
+        let room = self.time_at..self.time_at + text.len();
+        self.line.replace_range(room, str::from_utf8(text).unwrap_or_default());
+    }
+
     fn begin_short(&mut self, (client, user): Who<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
         write!(self.line, "{client} ")?;
         if let Some(user) = user {
             write!(self.line, "{} ", Word(user.as_bytes()))?;
         }
-        write!(self.line, "\"{}\" {}", Escaped(request_line(head)), status.as_str())
+        write!(self.line, "\"{}\" {}", Escaped(request_line(head)), status.as_str())?;
+        self.bytes_at = self.line.len();
+        Ok(())
     }
 
     fn begin_common(&mut self, (client, user): Who<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
@@ -142,12 +157,12 @@ impl Known {
             None => self.line.push_str("- ["),
         }
         self.time_at = self.line.len();
+        self.line.push_str(COMMON_TIME);
         write!(self.line, "] \"{}\" {} ", Escaped(request_line(head)), status.as_str())?;
         self.bytes_at = self.line.len();
         if self.format == LogFormat::Combined {
-            for name in [b"referer" as &[u8], b"user-agent"] {
-                write!(self.line, " \"{}\"", Escaped(field(head, name).unwrap_or(b"-")))?;
-            }
+            let [referer, user_agent] = fields(head).map(|value| Escaped(value.unwrap_or(b"-")));
+            write!(self.line, " \"{referer}\" \"{user_agent}\"")?;
         }
         Ok(())
     }
@@ -155,6 +170,7 @@ impl Known {
     fn begin_json(&mut self, (client, user): Who<'_>, head: &[u8], status: StatusCode) -> fmt::Result {
         self.line.push_str("{\"time\":\"");
         self.time_at = self.line.len();
+        self.line.push_str(RFC3339_TIME);
         match client.ip() {
             Some(ip) => write!(self.line, "\",\"client\":\"{ip}\",\"port\":")?,
             None => self.line.push_str("\",\"client\":\"unix:\",\"port\":"),
@@ -164,6 +180,7 @@ impl Known {
             None => self.line.push_str("null"),
         }
         let (method, target, protocol) = words(request_line(head));
+        let [referer, user_agent] = fields(head);
         write!(
             self.line,
             ",\"user\":{},\"method\":{},\"target\":{},\"protocol\":{},\"status\":{},\"referer\":{},\"user_agent\":{},\
@@ -173,8 +190,8 @@ impl Known {
             Json(target),
             Json(protocol),
             status.as_str(),
-            Json(field(head, b"referer")),
-            Json(field(head, b"user-agent")),
+            Json(referer),
+            Json(user_agent),
         )?;
         self.bytes_at = self.line.len();
         Ok(())
@@ -196,14 +213,23 @@ fn words(line: &[u8]) -> (&[u8], Option<&[u8]>, Option<&[u8]>) {
     }
 }
 
-/// The value of the first line of this field, in small letters, of a head that may be malformed.
-fn field<'h>(head: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
-    let mut lines = head.split(|&byte| byte == b'\n').skip(1);
-    let value = lines.find_map(|line| {
-        let (start, rest) = line.split_at_checked(name.len())?;
-        rest.strip_prefix(b":").filter(|_| start.eq_ignore_ascii_case(name))
-    })?;
-    Some(trim(value.strip_suffix(b"\r").unwrap_or(value))).filter(|value| !value.is_empty())
+/// The values of the first Referer and the first User-Agent of a head that may be malformed.
+fn fields(head: &[u8]) -> [Option<&[u8]>; 2] {
+    let mut found = [None, None];
+    for at in memchr::memchr_iter(b'\n', head) {
+        let line = &head[at + 1..];
+        let (slot, name): (_, &[u8]) = match line.first() {
+            Some(b'R' | b'r') => (&mut found[0], b"referer:"),
+            Some(b'U' | b'u') => (&mut found[1], b"user-agent:"),
+            _ => continue,
+        };
+        let Some((start, rest)) = line.split_at_checked(name.len()) else { continue };
+        if slot.is_none() && start.eq_ignore_ascii_case(name) {
+            let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+            *slot = Some(trim(&rest[..end]));
+        }
+    }
+    found.map(|value| value.filter(|value| !value.is_empty()))
 }
 
 #[cfg(test)]
@@ -222,8 +248,10 @@ mod tests {
             LogFormat::Json => known.begin_json(who, head, StatusCode::OK).unwrap(),
             _ => known.begin_common(who, head, StatusCode::OK).unwrap(),
         }
+        let room = if format == LogFormat::Json { RFC3339_TIME } else { COMMON_TIME };
         let (before, after) = known.line.split_at(known.bytes_at);
         let (before, middle) = before.split_at(known.time_at);
+        let middle = middle.strip_prefix(room).unwrap();
         assert_eq!([before, middle, after], expected);
     }
 

@@ -29,6 +29,11 @@ impl fmt::Display for Word<'_> {
 
 fn escape(bytes: &[u8], is_plain: impl Fn(u8) -> bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = &bytes[..bytes.len().min(TEXT_BYTES_MAX)];
+    // Most are plain, and without a way out of the loop that is seen sixteen bytes at once.
+    if rest.iter().fold(true, |all, byte| all & is_plain(*byte)) {
+        f.write_str(std::str::from_utf8(rest).unwrap_or_default())?;
+        rest = &[];
+    }
     while let [first, ..] = rest {
         let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
         f.write_str(std::str::from_utf8(&rest[..plain]).unwrap_or_default())?;
