@@ -29,9 +29,8 @@ impl fmt::Display for Word<'_> {
 
 fn escape(bytes: &[u8], is_plain: impl Fn(u8) -> bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = &bytes[..bytes.len().min(TEXT_BYTES_MAX)];
-    // Most are plain, and without a way out of the loop that is seen sixteen bytes at once.
-    if rest.iter().fold(true, |all, byte| all & is_plain(*byte)) {
-        f.write_str(std::str::from_utf8(rest).unwrap_or_default())?;
+    if let Some(plain) = all_plain(rest, &is_plain) {
+        f.write_str(plain)?;
         rest = &[];
     }
     while let [first, ..] = rest {
@@ -45,6 +44,13 @@ fn escape(bytes: &[u8], is_plain: impl Fn(u8) -> bool, f: &mut fmt::Formatter<'_
     if bytes.len() > TEXT_BYTES_MAX { f.write_str("...") } else { Ok(()) }
 }
 
+/// The text that bytes are where all of them are plain, as they mostly are. Without a way out of the loop many are looked at
+/// at once.
+fn all_plain(bytes: &[u8], is_plain: impl Fn(u8) -> bool) -> Option<&str> {
+    let are_plain = bytes.iter().fold(true, |all, byte| all & is_plain(*byte));
+    std::str::from_utf8(bytes).ok().filter(|_| are_plain)
+}
+
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
@@ -53,14 +59,23 @@ impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(bytes) = self.0 else { return f.write_str("null") };
         f.write_char('"')?;
-        for chunk in bytes[..bytes.len().min(TEXT_BYTES_MAX)].utf8_chunks() {
-            write_valid(chunk.valid(), f)?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("\\ufffd")?;
-            }
+        let text = &bytes[..bytes.len().min(TEXT_BYTES_MAX)];
+        match all_plain(text, is_plain) {
+            Some(plain) => f.write_str(plain)?,
+            None => write_lossy(text, f)?,
         }
         f.write_str(if bytes.len() > TEXT_BYTES_MAX { "...\"" } else { "\"" })
     }
+}
+
+fn write_lossy(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for chunk in text.utf8_chunks() {
+        write_valid(chunk.valid(), f)?;
+        if !chunk.invalid().is_empty() {
+            f.write_str("\\ufffd")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_valid(mut text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {

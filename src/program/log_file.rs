@@ -36,8 +36,10 @@ pub(super) struct LogFile {
     looked: Instant,
     /// Lines that were not written since that was last told.
     lost: u64,
-    /// Since when it has failed, if it does, and when that was last told.
+    /// When it was last told that it fails, if it does.
     complained: Option<Instant>,
+    /// It was told that a file that was moved away can't be followed by a new one.
+    is_left_behind: bool,
 }
 
 impl LogFile {
@@ -47,7 +49,14 @@ impl LogFile {
     /// What the system says.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
-        Ok(Self { path: path.to_owned(), file, looked: Instant::now(), lost: 0, complained: None })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            looked: Instant::now(),
+            lost: 0,
+            complained: None,
+            is_left_behind: false,
+        })
     }
 
     /// Writes what is queued, for as long as the program runs.
@@ -115,13 +124,14 @@ impl LogFile {
         }
         match open(&self.path) {
             Ok(file) => {
-                self.file = file;
+                (self.file, self.is_left_behind) = (file, false);
                 info!("log_file {}: opened anew", self.shown());
                 true
             }
             Err(error) => {
-                if self.may_complain() {
-                    warn!("log_file {}: moved away, and cannot be opened anew: {error}", self.shown());
+                if !std::mem::replace(&mut self.is_left_behind, true) {
+                    let shown = self.shown();
+                    warn!("log_file {shown}: moved away, and cannot be opened anew: {error}; lines follow the old one");
                 }
                 false
             }

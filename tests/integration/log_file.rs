@@ -76,6 +76,35 @@ fn a_file_that_is_moved_away_is_followed_by_a_new_one_and_no_line_is_lost() {
     assert!(server.log().contains("access.log: opened anew\n"), "{}", server.log());
 }
 
+/// Where no new file can be made lines follow the old one; that is said once, and what was missing may come back.
+#[test]
+fn lines_follow_the_old_file_where_there_can_be_no_new_one() {
+    let (site, logs) = (site(), Site::new());
+    logs.write("var/x", "");
+    let mut server = Salver::start(&site, &logging_to(&logs.join("var/access.log")));
+    let mut client = server.connect();
+    fs::rename(logs.join("var"), logs.join("old")).unwrap();
+    let (mut asked, deadline) = (0, Instant::now() + PATIENCE);
+    let mut ask_until = |holds: &dyn Fn() -> bool| {
+        while !holds() {
+            ask(&mut client, asked..asked + 10);
+            asked += 10;
+            assert!(Instant::now() < deadline && !client.fills_within(20), "asked {asked} times");
+        }
+        asked
+    };
+    ask_until(&|| server.log().contains("moved away, and cannot be opened anew: No such file or directory"));
+    let asked_before = ask_until(&|| true);
+    ask_until(&|| fs::read_to_string(logs.join("old/access.log")).unwrap().lines().count() >= asked_before);
+    logs.write("var/x", "");
+    let asked = ask_until(&|| logs.join("var/access.log").exists());
+    assert_eq!(server.stop().code(), Some(0));
+    let texts = ["old/access.log", "var/access.log"].map(|name| fs::read_to_string(logs.join(name)).unwrap());
+    assert!(tally(&texts.concat(), asked).iter().all(|&times| times == 1));
+    assert_eq!(server.log().matches("cannot be opened anew").count(), 1, "{}", server.log());
+    assert!(!server.log().contains("written again"), "{}", server.log());
+}
+
 #[test]
 fn a_file_that_cannot_be_opened_ends_the_start() {
     let (site, logs) = (site(), Site::with(&[("file", "")]));
