@@ -1,20 +1,94 @@
 //! The command line as it was written: names and help, no meaning. [`config`](crate::config) says what it means, so
 //! numbers stay text here: one place checks a value and words the complaint, whoever wrote it.
 
+use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 
 /// Serve a directory over HTTP/1.1.
-#[derive(Clone, Debug, Default, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "salver", version, max_term_width = 100, after_help = AFTER_HELP)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[non_exhaustive]
-pub struct Args {
-    /// What to do in the place of serving
+pub struct Cli {
+    /// What to do; to serve, where there is none.
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// What to serve.
+    #[command(flatten)]
+    pub args: Args,
+}
+
+impl Cli {
+    /// Reads a command line, which begins with the name of the program.
+    ///
+    /// # Errors
+    /// What is wrong with it; or help, or the version.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = words.into_iter().collect();
+        Self::try_parse_from(&words).or_else(|error| {
+            let names_command = words.iter().any(|word| Self::command().find_subcommand(word).is_some());
+            if !error.use_stderr() || names_command {
+                return Err(error);
+            }
+            // Where there are commands, any word too many is taken for one.
+            Args::try_parse_from(&words).map(|args| Self { command: None, args })
+        })
+    }
+}
+
+/// What else the program does. A directory of such a name is served as `./routes`.
+#[derive(Clone, Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Tell what would answer a path, step by step, without serving
+    #[command(mut_arg("root", |root| root.long("served").hide(true)), mut_arg("bind", |bind| bind.alias(None)))]
+    Routes(Box<Routes>),
+    /// Read a password, and print the line of a user for `users`
+    HashPassword {
+        /// The name of the user
+        #[arg(long, value_name = "NAME", default_value = "user")]
+        user: String,
+    },
+}
+
+/// The arguments of `salver routes`: those of serving, but that the directory is told by `-d`.
+#[derive(Clone, Debug, clap::Args)]
+#[non_exhaustive]
+pub struct Routes {
+    /// Paths, perhaps with a query, or URLs
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+
+    /// Host that is asked
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    pub host: String,
+
+    /// Address of the client, for rules about networks
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub client: IpAddr,
+
+    /// Method of the request
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub method: String,
+
+    /// Field of the request; repeatable [default: 'Accept: text/html']
+    #[arg(long, value_name = "FIELD")]
+    pub field: Vec<String>,
+
+    /// What would be served.
+    #[command(flatten)]
+    pub args: Args,
+}
+
+/// What is served, and how.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "salver")]
+#[non_exhaustive]
+pub struct Args {
     /// The directory to serve [default: the current directory]
     #[arg(value_name = "ROOT")]
     pub root: Option<PathBuf>,
@@ -147,9 +221,17 @@ pub struct Args {
     #[arg(long)]
     pub no_precompressed: bool,
 
-    /// No access log, only warnings and errors
+    /// Only warnings and errors on standard error, and no access log
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
+
+    /// Access log: short (default), common, combined, json or off
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+
+    /// File of the access log, opened anew when it is moved away
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 
     /// Log more; -vv still more
     #[arg(short, long, action = clap::ArgAction::Count)]
@@ -164,23 +246,12 @@ pub struct Args {
     pub check_config: bool,
 }
 
-/// What the program can do in the place of serving. A directory of the same name is served as `./NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-#[non_exhaustive]
-pub enum Command {
-    /// Read a password, and print the line of a user for `users`
-    HashPassword {
-        /// The name of the user
-        #[arg(long, value_name = "NAME", default_value = "user")]
-        user: String,
-    },
-}
-
 const AFTER_HELP: &str = "\
 Examples:
   salver                         serve the current directory at http://127.0.0.1:8000
   salver -b 0.0.0.0 -p 80 /srv   serve /srv on port 80 of every IPv4 address
   salver -c site.toml -w 4 -q    configured by a file, with 4 threads and no access log
+  salver routes /about           what would answer /about, and why; takes the same options
 
 Every key of config.toml is an environment variable too: SALVER_PORT, SALVER_ROOT and so on.
 A flag wins over the environment, the environment over the file.
@@ -192,19 +263,17 @@ Exit status:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn definition_is_consistent() {
-        Args::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     /// What clap makes of this command line: the arguments, or its exit status and first line.
     #[track_caller]
     fn check(line: &str, expected: Result<&str, (i32, &str)>) {
-        match (Args::try_parse_from(line.split(' ')), expected) {
+        match (Cli::read(line.split(' ').map(OsString::from)), expected) {
             (Ok(args), Ok(part)) => assert!(format!("{args:?}").contains(part), "{args:?}"),
             (Err(error), Err((status, part))) => {
                 assert_eq!(error.exit_code(), status);
@@ -240,15 +309,32 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_told_from_a_directory() {
+        check("salver routes /a", Ok("paths: [\"/a\"], host: \"localhost\", client: 127.0.0.1, method: \"GET\""));
+        check(
+            "salver routes /a /b --host c --method HEAD --field A:1",
+            Ok("host: \"c\", client: 127.0.0.1, method: \"HEAD\", field: [\"A:1\"]"),
+        );
+        check("salver routes /a -d public -c x.toml -b ::1", Ok("root_flag: Some(\"public\")"));
+        check("salver ./routes", Ok("command: None, args: Args { root: Some(\"./routes\")"));
+        check("salver -d routes", Ok("command: None, args: Args { root: None, root_flag: Some(\"routes\")"));
+        check("salver routes /a --client ::1", Ok("client: ::1"));
+        check("salver routes /a --client x", Err((2, "invalid value 'x' for '--client <IP>'")));
+        check("salver routes", Err((2, "required arguments were not provided")));
+        check("salver -q routes /a", Err((2, "cannot be used with")));
+        check("salver routes --help", Err((0, "Usage: salver routes [OPTIONS] <PATH>...")));
+    }
+
+    #[test]
     fn help_fits_a_terminal_of_100_columns() {
-        let help = Args::command().term_width(0).render_help().to_string();
+        let help = Cli::command().term_width(0).render_help().to_string();
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     }
 
     #[test]
     fn usage_errors_exit_with_2_and_help_with_0() {
         check("salver a -d b", Err((2, "cannot be used with")));
-        check("salver a b", Err((2, "'b' cannot be used with")));
+        check("salver a b", Err((2, "unexpected argument 'b'")));
         check("salver hash-password --prot", Err((2, "unexpected argument '--prot'")));
         // Behind a flag it is a directory, as any other word.
         check("salver -q hash-password", Ok("root: Some(\"hash-password\")"));

@@ -5,11 +5,11 @@ mod program;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use salver::cli::Args;
+use salver::cli::Cli;
 
 fn main() -> ExitCode {
-    match program::run(&Args::parse()) {
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match program::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Where standard error is closed there is nobody to tell.

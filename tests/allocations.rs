@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use salver::files;
-use salver::http::{Handler, Limits, Request, Response, Service};
+use salver::http::{Handler, Limits, LogFormat, Request, Response, Service};
 #[cfg(feature = "auth")]
 use salver::site::Users;
 use salver::site::{Names, Options, Redirects, Rules, SiteOptions, Sites};
@@ -70,6 +70,31 @@ impl Handler for Marking {
     }
 }
 
+/// Writes lines of the access log into memory that it has.
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target() == "access"
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        thread_local! {
+            static LINE: Cell<[u8; 1024]> = const { Cell::new([0; 1024]) };
+        }
+        if self.enabled(record.metadata()) {
+            let mut line = LINE.get();
+            writeln!(&mut line[..], "{}", record.args()).unwrap();
+            LINE.set(line);
+            LINES.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+static LINES: AtomicU64 = AtomicU64::new(0);
+
 #[test]
 fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
     let site = tempfile::tempdir().unwrap();
@@ -79,7 +104,15 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
     }
     // A variant that lies beside its file, so that both kinds of them are asked for.
     fs::write(site.path().join("page.html.br"), "not looked into").unwrap();
-    check(Options::new(SiteOptions::new(files::Options::new(site.path()), Rules::default())));
+    log::set_boxed_logger(Box::new(Lines)).unwrap();
+    log::set_max_level(log::LevelFilter::Info);
+    check(Options::new(SiteOptions::new(files::Options::new(site.path()), Rules::default())), LogFormat::Off);
+    assert_eq!(LINES.load(Ordering::SeqCst), 0);
+    for format in [LogFormat::Short, LogFormat::Combined, LogFormat::Json] {
+        let before = LINES.load(Ordering::SeqCst);
+        check(Options::new(SiteOptions::new(files::Options::new(site.path()), Rules::default())), format);
+        assert!(LINES.load(Ordering::SeqCst) - before > 9_000, "each request has its line");
+    }
     // Nor do rules that a request passes by.
     let mut rules = Rules::default();
     rules.redirects =
@@ -87,7 +120,7 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
     let mut options = Options::new(SiteOptions::new(files::Options::new(site.path()), rules));
     options.allow_host = Names::parse("h, example.org").unwrap();
     options.hosts = vec![(Names::parse("*.example.org").unwrap(), options.default.clone())];
-    check(options);
+    check(options, LogFormat::Off);
     // Nor does somebody who is known, from a network that is let in.
     #[cfg(feature = "auth")]
     {
@@ -96,13 +129,13 @@ fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
         rules.access.users = Users::parse([anna]).unwrap();
         rules.access.auth = vec!["/*".parse().unwrap(), "!/public".parse().unwrap(), "/*.html anna".parse().unwrap()];
         rules.access.allow_from = vec!["127.0.0.0/8, ::1".parse().unwrap(), "/admin 10.0.0.0/8".parse().unwrap()];
-        check(Options::new(SiteOptions::new(files::Options::new(site.path()), rules)));
+        check(Options::new(SiteOptions::new(files::Options::new(site.path()), rules)), LogFormat::Combined);
     }
 }
 
 #[track_caller]
-fn check(options: Options) {
-    let service = Service::new(Marking(Sites::new(options)), Limits::default());
+fn check(options: Options, format: LogFormat) {
+    let service = Service::new(Marking(Sites::new(options)), Limits::default()).log_format(format);
     // One worker, so that no other one's first request is among those that are counted; and none to stand in for it
     // while it compresses.
     let mut options = socketserver::Options::default();

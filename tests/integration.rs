@@ -5,6 +5,7 @@ mod support;
 
 mod integration {
     mod access;
+    mod check_config;
     mod command_line;
     mod compression;
     mod confinement;
@@ -17,10 +18,13 @@ mod integration {
     mod listing;
     mod load;
     mod log;
+    mod log_file;
+    mod log_formats;
     mod preconditions;
     mod process;
     mod proxies;
     mod ranges;
+    mod routes;
     mod routing;
     mod sites;
     mod sockets;

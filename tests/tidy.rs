@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 26] = [
+const PURE: [&str; 27] = [
     "src/files/headers_file.rs",
     "src/files/pattern.rs",
     "src/files/rules.rs",
@@ -46,6 +46,7 @@ const PURE: [&str; 26] = [
     "src/files/validators.rs",
     "src/http/body.rs",
     "src/http/headers.rs",
+    "src/http/log_text.rs",
     "src/http/request.rs",
     "src/site/cors.rs",
     "src/site/hosts.rs",

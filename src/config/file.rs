@@ -164,6 +164,9 @@ impl File {
             if names.is_empty() {
                 return Err(mistake("expected a host name in the name of the table"));
             }
+            if let Some(whole) = unquoted(name.get_ref(), &table) {
+                return Err(mistake(&format!("a host name with dots stands in quotes: [salver.hosts.\"{whole}\"]")));
+            }
             if let Some(name) = hosts.iter().find_map(|host| names.shared_with(&host.names)) {
                 return Err(mistake(&format!("{name} has a table already; a host has one")));
             }
@@ -194,6 +197,7 @@ impl File {
             key,
             source: Source::File { path: self.shown.clone(), line: line(text, &name.span()) },
             text: text.get(value.span()).unwrap_or_default().to_owned(),
+            items: items(text, value.get_ref()),
             value: Value::Toml(value.into_inner()),
             base: self.path.parent().unwrap_or(&self.path),
         })
@@ -202,6 +206,13 @@ impl File {
     fn mistake(&self, text: &str, span: &Range<usize>, what: &str) -> Error {
         Error::Mistake(format!("{}:{}: {what}", self.shown, line(text, span)))
     }
+}
+
+/// The members of a list: the line of each, and how it is written.
+fn items(text: &str, value: &DeValue<'_>) -> Vec<(usize, String)> {
+    let DeValue::Array(items) = value else { return Vec::new() };
+    let written = |item: &Spanned<DeValue<'_>>| text.get(item.span()).unwrap_or_default().to_owned();
+    items.iter().map(|item| (line(text, &item.span()), written(item))).collect()
 }
 
 /// One byte more than allowed tells a file that is too large; a pipe has no size to ask for.
@@ -224,6 +235,14 @@ fn in_order(table: DeTable<'_>) -> Vec<Entry<'_>> {
 
 fn is_ours(name: &Spanned<DeString<'_>>) -> bool {
     name.get_ref() == "salver"
+}
+
+/// The name of a host that TOML took apart at its dots: its table is one within another, which none is for a setting.
+fn unquoted(name: &str, table: &DeTable<'_>) -> Option<String> {
+    let inner = table.iter().find_map(|(name, value)| Some((name.get_ref(), value.get_ref().as_table()?)));
+    let (next, inner) = inner.filter(|(next, _)| Key::named(next).is_none())?;
+    let rest = unquoted(next, inner).unwrap_or_else(|| next.to_string());
+    Some(format!("{name}.{rest}"))
 }
 
 fn unknown_key(name: &str) -> String {

@@ -32,6 +32,8 @@ pub(super) static KEYS: &[Key] = &[
     key("bind", |config| &mut config.bind),
     number("port", 0..=65_535, |config| &mut config.port),
     key("quiet", |config| &mut config.quiet),
+    key("log_format", |config| &mut config.log_format),
+    key("log_file", |config| &mut config.log_file),
     number("workers", 1..=WORKERS_CEILING, |config| &mut config.server.workers),
     number("shards", 1..=WORKERS_CEILING, |config| &mut config.server.shards),
     number("workers_max", 1..=WORKERS_CEILING, |config| &mut config.server.workers_max),

@@ -49,8 +49,12 @@ pub struct Config {
     pub port: u16,
     /// Somebody wrote `port`: it is this port or none.
     pub port_asked: bool,
-    /// No access log, only warnings and errors.
+    /// On standard error no access log, only warnings and errors.
     pub quiet: bool,
+    /// What a line of the access log looks like.
+    pub log_format: http::LogFormat,
+    /// The file of the access log; standard error, if there is none. It is among `files.withheld` too.
+    pub log_file: Option<PathBuf>,
     /// How often `-v` was given.
     pub verbose: u8,
     /// Whether the log is colored.
@@ -146,6 +150,8 @@ pub fn load(
     let written = apply(settings, &mut config)?;
     fit_workers(&mut config, written.get("workers"))?;
     note_connections(&mut config);
+    // Who asked for what is nobody else's business, wherever the file lies.
+    config.files.withheld.extend(config.log_file.clone());
     settle_root(&mut config.files)?;
     read_users(&mut config.rules.access, &written)?;
     check_proxies(&config.proxies, &written)?;
@@ -165,6 +171,8 @@ fn defaults(args: &Args, current_dir: &Path) -> Config {
         port: PORT,
         port_asked: false,
         quiet: false,
+        log_format: http::LogFormat::default(),
+        log_file: None,
         verbose: args.verbose,
         color: args.color,
         server: socketserver::Options::default(),
@@ -197,7 +205,14 @@ fn from_file<'t>(file: &'t File, config: &mut Config) -> Result<Written<'t>, Err
 fn apply<'t>(settings: Vec<Setting<'t>>, config: &mut Config) -> Result<BTreeMap<&'static str, Setting<'t>>, Error> {
     let mut written = BTreeMap::new();
     for setting in settings {
-        (setting.key.field)(config).assign(&setting).map_err(|expected| setting.mistake(&expected))?;
+        let assigned = (setting.key.field)(config).assign(&setting);
+        assigned.map_err(|expected| {
+            let takes = |part: &Setting<'_>| (part.key.field)(&mut config.clone()).assign(part).is_ok();
+            match setting.culprit(takes) {
+                Some(at) => Error::Mistake(format!("{}: {expected}", setting.item(at))),
+                None => setting.mistake(&expected),
+            }
+        })?;
         written.insert(setting.key.name, setting);
     }
     Ok(written)
@@ -311,8 +326,9 @@ fn check_site(config: &Config, written: &BTreeMap<&'static str, Setting<'_>>) ->
     {
         return Err(setting.mistake("expected Access-Control-Allow-Origin from `cors` or from `header`, not from both"));
     }
-    check_root(&config.files.root, written.get("root"))?;
-    config.rules.mounts.iter().try_for_each(|mount| check_root(mount.root(), written.get("mount")))
+    check_root(&config.files.root, written.get("root").map(Setting::to_string))?;
+    let mut mounts = config.rules.mounts.iter().enumerate();
+    mounts.try_for_each(|(at, mount)| check_root(mount.root(), written.get("mount").map(|setting| setting.item(at))))
 }
 
 /// Each root may have rules of its own. They are read last: redirects stand behind those that were configured, and fields
@@ -344,9 +360,9 @@ fn read_headers(files: &mut files::Options) -> Result<(), Error> {
 }
 
 /// The "." at the end asks for search permission too: to list the root is not enough to serve from it.
-fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
+fn check_root(root: &Path, place: Option<String>) -> Result<(), Error> {
     let Err(error) = std::fs::read_dir(root.join(".")) else { return Ok(()) };
-    let place = written.map_or_else(|| "the current directory".to_owned(), Setting::to_string);
+    let place = place.unwrap_or_else(|| "the current directory".to_owned());
     let root = root.display();
     Err(match error.kind() {
         ErrorKind::NotFound => {
@@ -365,6 +381,7 @@ fn check_root(root: &Path, written: Option<&Setting<'_>>) -> Result<(), Error> {
 pub fn describe(config: &Config) -> String {
     let mut text = "[salver]\n".to_owned();
     describe_values(&mut text, KEYS.iter(), &mut config.clone(), &config.sources);
+    describe_site_files(&mut text, &config.files, &config.rules);
     for host in &config.hosts {
         let SiteOptions { files, rules, .. } = host.site.clone();
         let mut own = Config { files, rules, ..config.clone() };
@@ -372,8 +389,24 @@ pub fn describe(config: &Config) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "\n[salver.hosts.\"{}\"]", host.names);
         describe_values(&mut text, keys, &mut own, &host.sources);
+        describe_site_files(&mut text, &own.files, &own.rules);
     }
     text
+}
+
+/// What files in the root say is in effect too, but not a matter of keys, so it stands in comments.
+fn describe_site_files(text: &mut String, files: &files::Options, rules: &Rules) {
+    let redirects: Vec<_> = rules.redirects.file_lines().collect();
+    let fields: Vec<_> = files.file_fields.iter().map(ToString::to_string).collect();
+    let parts =
+        [(REDIRECTS_FILE, redirects, "behind those of `redirect`"), (HEADERS_FILE, fields, "before those of `header`")];
+    for (name, lines, order) in parts.into_iter().filter(|(_, lines, _)| !lines.is_empty()) {
+        let file = files.root.join(name).display().to_string();
+        let _ = writeln!(text, "\n# {}, {order}:", one_line(&file));
+        for line in lines {
+            let _ = writeln!(text, "#   {}", one_line(&line));
+        }
+    }
 }
 
 fn describe_values(

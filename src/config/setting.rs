@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+use toml::de::DeValue;
+
 use super::Error;
 use super::keys::{Key, nearest};
 use super::value::Value;
@@ -17,6 +19,8 @@ pub(super) struct Setting<'t> {
     /// As it was written, for messages.
     pub(super) text: String,
     pub(super) value: Value<'t>,
+    /// Of a list in the file its members: the line of each, and how it was written.
+    pub(super) items: Vec<(usize, String)>,
     /// The directory that a relative path starts from: the file's, or the current one.
     pub(super) base: &'t Path,
 }
@@ -51,6 +55,37 @@ impl fmt::Display for Source {
 impl Setting<'_> {
     pub(super) fn mistake(&self, expected: &str) -> Error {
         Error::Mistake(format!("{self}: {expected}"))
+    }
+
+    /// The place and the value of one member of a list, counted from 0. Of a list on one line it is all of it.
+    pub(super) fn item(&self, at: usize) -> String {
+        match (&self.source, self.items.get(at)) {
+            (Source::File { path, line }, Some((own_line, text))) if own_line != line => {
+                format!("{path}:{own_line}: {} = [{text}]", self.key.name)
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// Where one member of a list is written, counted from 0.
+    pub(super) fn place_of(&self, at: usize) -> String {
+        match (&self.source, self.items.get(at)) {
+            (Source::File { path, .. }, Some((line, _))) => format!("{path}:{line}"),
+            (source, _) => source.to_string(),
+        }
+    }
+
+    /// The first member of a list in the file that is wrong, with those before it or by itself: the field doesn't take
+    /// the list up to it.
+    pub(super) fn culprit(&self, mut takes: impl FnMut(&Setting<'_>) -> bool) -> Option<usize> {
+        let Value::Toml(DeValue::Array(items)) = &self.value else { return None };
+        let counts: Vec<usize> = (1..=items.len()).collect();
+        let at = counts.partition_point(|&count| {
+            let value = Value::Toml(DeValue::Array(items.iter().take(count).cloned().collect()));
+            let (key, source, text) = (self.key, self.source.clone(), String::new());
+            takes(&Setting { key, source, text, value, items: Vec::new(), base: self.base })
+        });
+        Some(at).filter(|&at| at < items.len())
     }
 }
 
@@ -117,7 +152,7 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 23] = [
+    let flags: [(&str, &'static str, Option<OsString>); 25] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -127,6 +162,8 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("precompressed", "--no-precompressed", args.no_precompressed.then(|| "false".into())),
         ("workers", "--workers", args.workers.clone().map(Into::into)),
         ("quiet", "--quiet", yes(args.quiet)),
+        ("log_format", "--log-format", args.log_format.clone().map(Into::into)),
+        ("log_file", "--log-file", args.log_file.clone().map(Into::into)),
         ("clean_urls", "--no-clean-urls", args.no_clean_urls.then(|| "false".into())),
         ("trailing_slash", "--trailing-slash", args.trailing_slash.clone().map(Into::into)),
         ("spa", "--spa", args.spa.clone().map(Into::into)),
@@ -157,11 +194,25 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
     ];
     let rules = rules.into_iter().filter(|(_, _, rules)| !rules.is_empty()).filter_map(|(key, flag, rules)| {
         let (text, value) = (rules.join(", "), Value::Rules(rules.clone()));
-        Some(Setting { key: Key::named(key)?, source: Source::Flag(flag), text, value, base: current_dir })
+        Some(Setting {
+            key: Key::named(key)?,
+            source: Source::Flag(flag),
+            text,
+            value,
+            items: Vec::new(),
+            base: current_dir,
+        })
     });
     flags.into_iter().filter_map(setting).chain(rules).collect()
 }
 
 fn written<'t>(key: &'static Key, source: Source, value: OsString, base: &'t Path) -> Setting<'t> {
-    Setting { key, source, text: value.to_string_lossy().into_owned(), value: Value::Text(value), base }
+    Setting {
+        key,
+        source,
+        text: value.to_string_lossy().into_owned(),
+        value: Value::Text(value),
+        items: Vec::new(),
+        base,
+    }
 }

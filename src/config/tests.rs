@@ -259,7 +259,7 @@ fn lists_name_the_item_that_is_wrong() {
                    (unix:/run/site.sock), or an inherited descriptor (fd:3)";
     let addresses = "expected a list of addresses, such as [\"127.0.0.1\", \"[::1]:8080\"]";
     check_flags("-b ::1 -b 1.2.3", &format!("2 --bind ::1,1.2.3: {address}, not '1.2.3'"));
-    check_file("[salver]\nbind = [\n\"*\"]", &format!("2 config.toml:2: bind = [ \"*\"]: {address}, not '*'"));
+    check_file("[salver]\nbind = [\n\"*\"]", &format!("2 config.toml:3: bind = [\"*\"]: {address}, not '*'"));
     check_file("[salver]\nbind = \"::1\"", &format!("2 config.toml:2: bind = \"::1\": {addresses}"));
     check_file("[salver]\nbind = []", &format!("2 config.toml:2: bind = []: {addresses}"));
     check_variable("SALVER_BIND", "::1, a:80", "bind = [\"[::1]\", \"a:80\"] # SALVER_BIND");
@@ -273,6 +273,35 @@ fn lists_name_the_item_that_is_wrong() {
     );
     check_file("[salver]\nindex = []", "index = [] # from config.toml:2");
     check_file("[salver]\nindex = [\"a,b\"]", "index = [\"a,b\"] # from config.toml:2");
+}
+
+/// Of a list of many lines the line that is wrong is told, and nothing of the others.
+#[test]
+fn a_mistake_in_a_list_of_many_lines_has_a_line_of_its_own() {
+    check_file(
+        "[salver]\nredirect = [\n  '/a /b', # one\n\n  '/c',\n  '/d'\n]",
+        "2 config.toml:5: redirect = ['/c']: expected FROM TO [STATUS], not '/c'",
+    );
+    check_file(
+        "[salver]\nredirect = [\n'/a /b',\n'/x /y',\n'/b /a']",
+        "2 config.toml:5: redirect = ['/b /a']: redirects that never end: '/a /b', '/b /a'",
+    );
+    check_file(
+        "[salver]\nmount = [\n'/a=etc',\n'/b=public',\n'/c=no']",
+        "2 config.toml:5: mount = ['/c=no']: there is no directory DIR/no; create it or name another",
+    );
+    check_file(
+        "[salver]\nmount = ['/a=etc',\n'/%61/=public']",
+        "2 config.toml:3: mount = ['/%61/=public']: expected one directory for /a",
+    );
+    check_file(
+        "[salver]\nindex = [\n'a',\n1]",
+        "2 config.toml:4: index = [1]: expected a list of file names, such as [\"index.html\"]",
+    );
+    check_file(
+        "[salver]\n[salver.hosts.a]\nhide = [\n'ok',\n'a[',\n]",
+        "2 config.toml:5: hide = ['a[']: 'a[': unclosed character class; missing ']'",
+    );
 }
 
 #[test]
@@ -599,6 +628,14 @@ fn a_mistake_in_a_table_of_a_host_is_told_with_its_place() {
     let name = "expected a host name, such as example.org or *.example.org, or an IP address, without a port";
     check_table("[salver.hosts.\"a:80\"]", &format!("2 config.toml:2: {name}, not 'a:80'"));
     check_table("[salver.hosts.\"\"]", "2 config.toml:2: expected a host name in the name of the table");
+    for (header, whole) in [
+        ("[salver.hosts.example.org]", "example.org"),
+        ("[salver.hosts.www.example.org]\netag = 'off'", "www.example.org"),
+        ("hosts.a.b.etag = 'off'", "a.b"),
+    ] {
+        let told = format!("2 config.toml:2: a host name with dots stands in quotes: [salver.hosts.\"{whole}\"]");
+        check_table(header, &told);
+    }
     let table = "expected a table for each host, such as [salver.hosts.\"example.org\"]";
     check_table("hosts = ['a']", &format!("2 config.toml:2: {table}"));
     check_table("hosts.a = 'etc'", &format!("2 config.toml:2: {table}"));

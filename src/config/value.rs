@@ -13,7 +13,7 @@ use toml::de::DeValue;
 
 use super::setting::Setting;
 use crate::files::{Coding, ErrorPage, EtagSource, FieldRule, Listing, Pattern, Symlinks, TrailingSlash, TypeRule};
-use crate::http::ProxyHeader;
+use crate::http::{LogFormat, ProxyHeader};
 use crate::site::{NetworkRule, UserRule};
 use crate::socketserver::UnixName;
 
@@ -177,7 +177,31 @@ macro_rules! named_fields {
     )*};
 }
 
-named_fields!(EtagSource ProxyHeader Symlinks TrailingSlash);
+named_fields!(EtagSource LogFormat ProxyHeader Symlinks TrailingSlash);
+
+/// What may be told where it is written, for those who ask which rule it was.
+trait Told: Sized {
+    fn told(self, _place: impl Fn() -> String) -> Self {
+        self
+    }
+}
+
+impl Told for FieldRule {
+    fn told(self, place: impl Fn() -> String) -> Self {
+        self.placed(place())
+    }
+}
+
+impl Told for Pattern {
+    fn told(self, place: impl Fn() -> String) -> Self {
+        self.placed(place())
+    }
+}
+
+impl Told for ErrorPage {}
+impl Told for NetworkRule {}
+impl Told for TypeRule {}
+impl Told for UserRule {}
 
 /// Rules, each of which says itself what was expected of it.
 macro_rules! rule_fields {
@@ -185,8 +209,11 @@ macro_rules! rule_fields {
         impl Field for Vec<$rule> {
             fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
                 let rules = setting.value.rules().ok_or("expected a list of strings, each a rule")?;
-                let parse = |text: &str| text.parse::<$rule>().map_err(|expected| format!("'{text}': {expected}"));
-                *self = rules.into_iter().map(parse).collect::<Result<_, _>>()?;
+                let parse = |(at, text): (usize, &str)| {
+                    let rule = text.parse::<$rule>().map_err(|expected| format!("'{text}': {expected}"))?;
+                    Ok::<_, String>(rule.told(|| setting.place_of(at)))
+                };
+                *self = rules.into_iter().enumerate().map(parse).collect::<Result<_, _>>()?;
                 Ok(())
             }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::http::StatusCode;
-use log::Level;
+use log::{Level, trace};
 
 use super::cache::Entry;
 use super::lookup::Resource;
@@ -14,7 +14,7 @@ use super::root::Miss;
 use super::rules::{ErrorPage, dress};
 use super::target::{SafePath, Unsafe};
 use super::{Files, descriptors_ran_out};
-use crate::http::{Request, Response, Target};
+use crate::http::{ROUTE, Request, Response, Target};
 
 /// The page of a directory that tells that there is no such page beneath it.
 const NOT_FOUND_PAGE: &[u8] = b"404.html";
@@ -54,10 +54,15 @@ impl Files {
     /// An answer of this status: with the page that the site has for it; of 404 else with the nearest `404.html` up the
     /// tree.
     pub(super) fn error(&self, status: StatusCode, path: &[u8], begun: Option<Instant>) -> Response {
+        trace!(target: ROUTE, "error: {}, for which the site may have a page", status.as_u16());
         let find = |target: &str| Some(self.find_page(target.as_bytes(), begun)?.value.as_page(status));
         let page = ErrorPage::find(&self.options.error_pages, status)
             .find_map(find)
             .or_else(|| (status == StatusCode::NOT_FOUND).then(|| self.not_found_page(path, begun))?);
+        match page {
+            Some(_) => trace!(target: ROUTE, "caching: no-cache, as errors are never to be kept for long"),
+            None => trace!(target: ROUTE, "page: salver's own for {}, as the site has none", status.as_u16()),
+        }
         match page {
             Some(page) => self.dressed(page, path),
             None if status == StatusCode::NOT_FOUND => self.dressed(self.not_found.response(), path),

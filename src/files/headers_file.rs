@@ -42,7 +42,12 @@ pub fn parse_headers_file(text: &str) -> Result<Vec<FieldRule>, (usize, String)>
     if let Some((number, path, _)) = rules.iter().find(|(_, _, fields)| fields.is_empty()) {
         return Err((*number, format!("expected fields beneath {path}, indented, as in Name: value")));
     }
-    Ok(rules.into_iter().map(|(_, pattern, fields)| FieldRule::of(pattern, fields)).collect())
+    let rule = |(number, pattern, fields): Block| {
+        let said = fields.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        let origin = format!("{pattern} {} ({HEADERS_FILE}:{number})", said.collect::<Vec<_>>().join(", "));
+        FieldRule::of(&origin, pattern, fields)
+    };
+    Ok(rules.into_iter().map(rule).collect())
 }
 
 /// A path from the root; a segment like `:name` stands for any.

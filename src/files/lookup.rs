@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use log::trace;
 use rustix::fs::Stat;
 
 use super::cache::Entry;
@@ -15,7 +16,7 @@ use super::root::Found;
 use super::stamp::{Evidence, Stamp, Witness};
 use super::target::SafePath;
 use super::{FALLBACK, Files, is_navigation};
-use crate::http::Request;
+use crate::http::{ROUTE, Request};
 
 /// What a target turns out to be.
 pub(super) enum Resource {
@@ -59,7 +60,7 @@ impl Files {
 
     /// Keeps that there is nothing, as long as these names mean nothing.
     fn forgo(&self, canonical: &str, evidence: Evidence) -> Nothing {
-        if evidence.is_complete {
+        if evidence.is_complete && !self.options.keeps_nothing {
             self.absent.insert(canonical.as_bytes(), Arc::new(Entry::new((), canonical.len() as u64, evidence)));
         }
         Nothing::Absent
@@ -183,8 +184,10 @@ impl Files {
     ) -> Option<Arc<Entry<Representation>>> {
         let spa = self.options.spa.as_ref()?;
         if !matches!(nothing, Nothing::Absent | Nothing::Refused) || !is_navigation(request, path) {
+            trace!(target: ROUTE, "spa: not {spa}, which is for HTML and paths without extension");
             return None;
         }
+        trace!(target: ROUTE, "spa: {spa} in the place of what isn't there");
         self.find_fallback(&SafePath::root().join(spa.trim_start_matches('/')), request.begun)
     }
 

@@ -41,11 +41,12 @@ mod variants;
 
 use std::fmt;
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::http::{HeaderValue, Method, StatusCode, header};
-use log::Level;
+use log::{Level, trace};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use rustix::fs::Stat;
 
@@ -61,7 +62,7 @@ use self::rules::{dress, is_hashed};
 use self::stamp::{Evidence, Witness};
 use self::target::SafePath;
 use self::variants::Variants;
-use crate::http::{FileVersion, Handler, PreparedResponse, Request, Response, Target, Throttle, slow};
+use crate::http::{FileVersion, Handler, PreparedResponse, ROUTE, Request, Response, Target, Throttle, slow};
 
 pub use self::areas::Areas;
 pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
@@ -69,6 +70,7 @@ pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;
 pub use self::options::{Coding, EtagSource, Listing, Options, Symlinks, TrailingSlash};
 pub use self::pattern::Pattern;
+pub(crate) use self::rules::Place;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 pub(crate) use self::site_file::read_site_file;
 pub(crate) use self::target::canonical_path;
@@ -142,11 +144,17 @@ impl Files {
         }
     }
 
+    /// The directory that is served.
+    pub(crate) fn root(&self) -> &Path {
+        &self.options.root
+    }
+
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
         match self.find(path, request.begun) {
             Ok(Resource::File(entry)) => self.select_variant(&entry.value, request, path),
             Ok(Resource::Directory(listable)) => self.list(request, path, &listable, query),
             Ok(Resource::Moved(target)) => {
+                trace!(target: ROUTE, "slash: it belongs at {}{target}", self.options.prefix);
                 self.dressed(redirect(format!("{}{target}", self.options.prefix), query), path)
             }
             Err(nothing) => match self.fallback(request, path, &nothing) {
@@ -241,13 +249,23 @@ impl Files {
             }
             miss => Err(miss),
         });
+        let shown = path.as_path().display();
+        match &opened {
+            Ok(Found::File(..)) => trace!(target: ROUTE, "look: {shown} is a file"),
+            Ok(Found::Directory(_)) => trace!(target: ROUTE, "look: {shown} is a directory"),
+            Err(Miss::Absent) => trace!(target: ROUTE, "look: {shown} isn't there"),
+            Err(Miss::Refused(_) | Miss::Failed(_)) => {}
+        }
         opened.map_err(|miss| self.tell_missing(path, miss))
     }
 
     /// Whether the site hides it, or a directory above it.
     fn is_hidden(&self, path: &SafePath) -> bool {
-        let is_hidden = |pattern: &Pattern| pattern.covers(&self.in_site(path.as_bytes()));
-        self.options.hide.iter().any(is_hidden)
+        let hiding = self.options.hide.iter().find(|pattern| pattern.covers(&self.in_site(path.as_bytes())));
+        if let Some(pattern) = hiding {
+            trace!(target: ROUTE, "hide: {} by '{pattern}'{}", path.as_path().display(), pattern.place);
+        }
+        hiding.is_some()
     }
 
     /// Whether the site hides this path, as it was asked for.
@@ -292,6 +310,7 @@ impl Files {
         stat: &Stat,
         mut evidence: Evidence,
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
+        trace!(target: ROUTE, "file: {}", self.root.locate(path).display());
         let presentation = self.presentation(key, path);
         let origin = self.origin(path, &presentation, FileVersion::of_stat(stat).bytes);
         let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));
@@ -303,7 +322,8 @@ impl Files {
         let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
         let is_complete = evidence.is_complete;
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
-        if is_complete && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
+        let is_kept = is_complete && !self.options.keeps_nothing;
+        if is_kept && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
             self.cache.insert(key.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
@@ -324,21 +344,23 @@ impl Files {
         let asked: Vec<u8> = percent_decode(key.trim_start_matches(FALLBACK).trim_matches('/').as_bytes()).collect();
         let (asked, answering) = (self.in_site(&asked), self.in_site(path.as_bytes()));
         let dress = dress(&self.field_rules, &[&asked, &answering]);
-        let hashed = self.options.immutable_hashed && is_hashed(path.name());
         let content_type = TypeRule::find(&self.options.types, &answering);
         let areas = self.options.areas.of(&answering);
         let is_private = self.options.areas.are_private(areas);
+        let is_hashed = self.options.immutable_hashed && is_hashed(path.name());
+        let (cache_control, why) = match dress.cache_control {
+            _ if key.starts_with(FALLBACK) && is_private => (PRIVATE, "as it stands in for what isn't there, for some"),
+            _ if key.starts_with(FALLBACK) => (NO_CACHE, "as it stands in for what isn't there"),
+            Some(rule) => (rule, "by a rule"),
+            None if is_private && is_hashed => (PRIVATE_IMMUTABLE, "by immutable_hashed, and not for everybody"),
+            None if is_private => (PRIVATE, "as it is not for everybody"),
+            None if is_hashed => (IMMUTABLE, "by immutable_hashed"),
+            None => (NO_CACHE, "as no rule says more"),
+        };
+        trace!(target: ROUTE, "caching: {why}");
         Presentation {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
-            cache_control: match dress.cache_control {
-                _ if key.starts_with(FALLBACK) && is_private => PRIVATE,
-                _ if key.starts_with(FALLBACK) => NO_CACHE,
-                Some(rule) => rule,
-                None if is_private && hashed => PRIVATE_IMMUTABLE,
-                None if is_private => PRIVATE,
-                None if hashed => IMMUTABLE,
-                None => NO_CACHE,
-            },
+            cache_control,
             fields: dress.fields,
             areas,
         }
@@ -357,6 +379,7 @@ impl Handler for Files {
                 self.error(StatusCode::METHOD_NOT_ALLOWED, b"", request.begun).field(header::ALLOW, ALLOW)
             }
             (&Method::POST | &Method::PUT | &Method::DELETE | &Method::PATCH, Target::Path { path, .. }) => {
+                trace!(target: ROUTE, "method: {} is none that files have", request.method);
                 self.refuse_method(path, request.begun)
             }
             _ => self.error(StatusCode::NOT_IMPLEMENTED, b"", request.begun),

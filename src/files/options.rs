@@ -81,6 +81,9 @@ pub struct Options {
     pub cache_descriptors_max: usize,
     /// Files up to this size (bytes) are kept in memory and answered from there. Default: 100 KiB.
     pub cache_file_bytes_max: u64,
+    /// Nothing that is found is kept, not even from one step of a request to the next, so that each takes all its steps;
+    /// answers are the same. For who wants to see how they come about. Default: false.
+    pub keeps_nothing: bool,
     /// An entry that nobody asked for in this time is dropped. Default: 60 s.
     pub cache_idle_timeout: Duration,
     /// Milliseconds after a look whether a file has changed in which it isn't looked at again. Default: 0, so that every
@@ -125,16 +128,16 @@ impl Options {
 
     /// The rules about fields, the weakest first.
     pub(super) fn field_rules(&self) -> Vec<FieldRule> {
-        let preset = |fields: &[(HeaderName, &'static str)]| {
+        let preset = |name: &str, fields: &[(HeaderName, &'static str)]| {
             let fields = fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-            FieldRule::everywhere(fields.collect())
+            FieldRule::everywhere(name, fields.collect())
         };
         let mut rules = Vec::new();
         if self.security_headers {
-            rules.push(preset(&SECURITY_FIELDS));
+            rules.push(preset("security_headers", &SECURITY_FIELDS));
         }
         if self.isolate {
-            rules.push(preset(&ISOLATING_FIELDS));
+            rules.push(preset("isolate", &ISOLATING_FIELDS));
         }
         rules.extend(self.file_fields.iter().chain(&self.fields).cloned());
         rules
@@ -175,6 +178,7 @@ impl Options {
             cache_bytes_max: 64 << 20,
             cache_descriptors_max: 512,
             cache_file_bytes_max: 100 << 10,
+            keeps_nothing: false,
             cache_idle_timeout: Duration::from_secs(60),
             cache_revalidate_ms: 0,
         }

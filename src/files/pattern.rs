@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use fast_glob::{glob_match, validate};
 
+use super::rules::Place;
+
 /// A glob over the path beneath the root of a site, as it is decoded.
 ///
 /// - `*.css` and other patterns without a slash match the name of a file or directory, wherever it lies.
@@ -20,6 +22,7 @@ pub struct Pattern {
     glob: String,
     /// It is matched with names.
     is_name: bool,
+    pub(super) place: Place,
 }
 
 impl FromStr for Pattern {
@@ -57,11 +60,19 @@ impl Pattern {
         let glob = glob.trim_start_matches('/');
         // It would turn the meaning round, which no rule has a use for.
         let escape = if glob.starts_with('!') { "\\" } else { "" };
-        Ok(Self { text: text.to_owned(), glob: format!("{escape}{glob}"), is_name: !text.contains('/') })
+        let is_name = !text.contains('/');
+        Ok(Self { text: text.to_owned(), glob: format!("{escape}{glob}"), is_name, place: Place::default() })
     }
 }
 
 impl Pattern {
+    /// Told where it is written, for those who ask which rule it was.
+    #[must_use]
+    pub fn placed(mut self, place: String) -> Self {
+        self.place.0 = place;
+        self
+    }
+
     /// Whether it matches this path, relative to the root of the site and decoded.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {

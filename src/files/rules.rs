@@ -4,30 +4,59 @@ use std::fmt;
 use std::str::FromStr;
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
+use log::trace;
 use mime_guess::Mime;
 
 use super::pattern::Pattern;
+use crate::http::ROUTE;
 
 /// Fields of answers, by the path that is asked for: `Name: value` for all, `PATTERN Name: value` for some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldRule {
-    /// As it was written, where it stands for itself.
+    /// As it was written; of others where they come from.
     text: String,
     /// None is every path.
     pattern: Option<Pattern>,
     /// Several of one name are several field lines.
     fields: Vec<(HeaderName, HeaderValue)>,
+    place: Place,
+}
+
+/// Where a rule is written, for people; what it says has nothing to do with that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place(pub(crate) String);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+/// As it stands behind what is written there.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
+    }
 }
 
 impl FieldRule {
-    /// These fields for every path.
-    pub(super) fn everywhere(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { text: String::new(), pattern: None, fields }
+    /// These fields for every path; `origin` is for people.
+    pub(super) fn everywhere(origin: &str, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { text: origin.to_owned(), pattern: None, fields, place: Place::default() }
     }
 
     /// These fields where the pattern matches.
-    pub(super) fn of(pattern: Pattern, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { text: String::new(), pattern: Some(pattern), fields }
+    pub(super) fn of(origin: &str, pattern: Pattern, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { text: origin.to_owned(), pattern: Some(pattern), fields, place: Place::default() }
+    }
+
+    /// Told where it is written, for those who ask which rule it was.
+    #[must_use]
+    pub fn placed(mut self, place: String) -> Self {
+        self.place.0 = place;
+        self
     }
 
     /// Whether it has a field of this name.
@@ -52,7 +81,12 @@ impl FromStr for FieldRule {
             _ => (None, text),
         };
         let fields = vec![parse_field(field)?];
-        Ok(Self { text: text.to_owned(), pattern: pattern.map(str::parse).transpose()?, fields })
+        Ok(Self {
+            text: text.to_owned(),
+            pattern: pattern.map(str::parse).transpose()?,
+            fields,
+            place: Place::default(),
+        })
     }
 }
 
@@ -115,6 +149,7 @@ pub(super) struct Dress {
 pub(super) fn dress(rules: &[FieldRule], paths: &[&[u8]]) -> Dress {
     let mut dress = Dress::default();
     for rule in rules.iter().filter(|rule| rule.applies(paths)) {
+        trace!(target: ROUTE, "field: by {rule}{}", rule.place);
         let replaced = |name: &HeaderName| !ADDED_UP.contains(name) && rule.fields.iter().any(|(new, _)| new == name);
         dress.fields.retain(|(name, _)| !replaced(name));
         dress.fields.extend(rule.fields.iter().cloned());

@@ -34,6 +34,15 @@ impl Client<'_> {
             Self::Named { ip, .. } => Some(ip.to_canonical()),
         }
     }
+
+    /// The port, where that is known.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Peer(peer) => peer.address().as_inet().map(|address| address.port()),
+            Self::Named { port, .. } => *port,
+        }
+    }
 }
 
 impl From<SocketAddr> for Client<'_> {

@@ -17,7 +17,7 @@ use super::client::{Client, Proxies};
 use super::inbox::Inbox;
 use super::introduction::{self, Introduction};
 use super::limits::{Limits, end_of};
-use super::log::Record;
+use super::log::{LogFormat, Record};
 use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
 use super::response::Response;
 use super::write::{Asked, CONTINUE, Outgoing, Progress};
@@ -42,6 +42,8 @@ pub struct Service<H> {
 /// Lines of the log that peers cause.
 #[derive(Debug, Default)]
 struct Lines {
+    /// Of the access log.
+    format: LogFormat,
     refused: Throttle,
     cut: Throttle,
 }
@@ -57,6 +59,13 @@ impl<H: Handler> Service<H> {
     #[must_use]
     pub fn behind(mut self, proxies: Proxies) -> Self {
         self.proxies = proxies;
+        self
+    }
+
+    /// What lines of the access log look like. Default: [`LogFormat::Short`].
+    #[must_use]
+    pub fn log_format(mut self, format: LogFormat) -> Self {
+        self.lines.format = format;
         self
     }
 }
@@ -174,7 +183,8 @@ impl<H: Handler> SocketHandler for Service<H> {
             }
             let head = buffers.inbox.unread();
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            let record = Record::new(&buffers.line, (Client::Peer(stream.peer()), None), head, status, Instant::now());
+            let (format, client) = (self.lines.format, Client::Peer(stream.peer()));
+            let record = Record::new(format, &buffers.line, (client, None), head, status, Instant::now());
             let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
             let response = Response::error_page(status).field(header::RETRY_AFTER, RETRY_AFTER);
             let mut outgoing = Outgoing::new(response, asked, Vec::new(), Instant::now(), &self.limits);
@@ -440,18 +450,17 @@ impl<H: Handler> Turn<'_, H> {
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {
-            record: Record::new(
-                &self.buffers.line,
-                (client, response.user.as_deref()),
-                head_bytes,
-                response.status(),
-                self.now,
-            ),
+            record: self.record((client, response.user.as_deref()), head_bytes, response.status()),
             response,
             asked: Asked::new(&head.request.method, head.request.version, stay),
             after: if stay { After::Stay } else { After::Linger },
             peer_leaves: !head.keep_alive && head.framing == Framing::None,
         }))
+    }
+
+    /// What the access log will tell of this request of a client, and of the user that it is.
+    fn record(&self, who: (Client<'_>, Option<&str>), head: &[u8], status: StatusCode) -> Record {
+        Record::new(self.lines.format, &self.buffers.line, who, head, status, self.now)
     }
 
     /// Begins with a body; the head is kept until it is complete.
@@ -527,7 +536,7 @@ impl<H: Handler> Turn<'_, H> {
         let (client, number) = (self.session.sender(self.stream.peer()), status.as_u16());
         self.lines.refused.say(Level::Info, format_args!("{client}: refused with {number}: {reason}"));
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
-        let record = Record::new(&self.buffers.line, (client, None), head, status, self.now);
+        let record = self.record((client, None), head, status);
         self.buffers.inbox.clear();
         self.session.scan = HeadScan::default();
         self.session.due = None;

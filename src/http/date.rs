@@ -150,6 +150,41 @@ fn format_bytes(seconds: u64) -> Option<[u8; DATE_BYTES]> {
     Some(bytes)
 }
 
+/// The length of `10/Oct/2000:13:55:36 +0000`.
+pub(super) const COMMON_TIME_BYTES: usize = 26;
+
+/// The length of `2000-10-10T13:55:36.123Z`.
+pub(super) const RFC3339_TIME_BYTES: usize = 24;
+
+/// A point in time as the Common Log Format has it, in UTC.
+pub(super) fn common_time(time: SystemTime) -> [u8; COMMON_TIME_BYTES] {
+    let date = at(time).unwrap_or(EPOCH);
+    let mut text = *b"00/Jan/1970:00:00:00 +0000";
+    text[..2].copy_from_slice(&date[5..7]);
+    text[3..6].copy_from_slice(&date[8..11]);
+    text[7..11].copy_from_slice(&date[12..16]);
+    text[12..20].copy_from_slice(&date[17..25]);
+    text
+}
+
+/// A point in time as RFC 3339 has it, in UTC, with milliseconds.
+pub(super) fn rfc3339_time(time: SystemTime) -> [u8; RFC3339_TIME_BYTES] {
+    let date = at(time).unwrap_or(EPOCH);
+    let month = MONTHS.iter().position(|name| name.as_bytes() == &date[8..11]).map_or(1, |month| month as u32 + 1);
+    let milliseconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    let digit = |number: u32| b'0' + (number % 10) as u8;
+    let mut text = *b"1970-00-00T00:00:00.000Z";
+    text[..4].copy_from_slice(&date[12..16]);
+    text[5..7].copy_from_slice(&[digit(month / 10), digit(month)]);
+    text[8..10].copy_from_slice(&date[5..7]);
+    text[11..19].copy_from_slice(&date[17..25]);
+    text[20..23].copy_from_slice(&[digit(milliseconds / 100), digit(milliseconds / 10), digit(milliseconds)]);
+    text
+}
+
+/// What stands in for a time that the preferred form has no words for.
+const EPOCH: [u8; DATE_BYTES] = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +217,22 @@ mod tests {
             assert_eq!(date.as_ref().map(|date| std::str::from_utf8(date).unwrap()), expected);
         }
         assert_eq!(at(UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn times_of_logs_are_in_utc() {
+        for (milliseconds, common, rfc3339) in [
+            (0, "01/Jan/1970:00:00:00 +0000", "1970-01-01T00:00:00.000Z"),
+            (784_111_777_089, "06/Nov/1994:08:49:37 +0000", "1994-11-06T08:49:37.089Z"),
+            (1_709_251_199_999, "29/Feb/2024:23:59:59 +0000", "2024-02-29T23:59:59.999Z"),
+            (YEAR_10000 * 1000, "01/Jan/1970:00:00:00 +0000", "1970-01-01T00:00:00.000Z"),
+        ] {
+            let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
+            assert_eq!(str::from_utf8(&common_time(time)), Ok(common));
+            assert_eq!(str::from_utf8(&rfc3339_time(time)), Ok(rfc3339));
+        }
+        let before = UNIX_EPOCH - Duration::from_millis(500);
+        assert_eq!(&rfc3339_time(before), b"1970-01-01T00:00:00.000Z");
     }
 
     fn parse(date: &str, now: i64) -> Option<i64> {

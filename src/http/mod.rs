@@ -5,7 +5,8 @@
 //!
 //! Reading order: `limits`, `introduction` (what a proxy says of its client, before anything else), `request` (head to
 //! [`Request`]), `headers` (field lines), `client` (who asks, of `networks` that are trusted), `body` (framing of what follows
-//! the head), `response`, `write` (the only place that makes HTTP bytes), `date`, `connection` (reading, handling, writing).
+//! the head), `response`, `write` (the only place that makes HTTP bytes), `date`, `log` (lines of the access log), `connection`
+//! (reading, handling, writing).
 
 mod body;
 mod client;
@@ -16,7 +17,9 @@ mod inbox;
 mod introduction;
 mod limits;
 mod log;
+mod log_text;
 mod networks;
+mod rehearsal;
 mod request;
 mod response;
 #[cfg(feature = "stages")]
@@ -24,6 +27,7 @@ mod response;
 pub mod stages;
 mod write;
 
+pub use self::log::LogFormat;
 pub use client::{Client, Proxies, ProxyHeader};
 pub use connection::{Service, Session};
 pub(crate) use date::since_1970;
@@ -31,6 +35,7 @@ pub use date::{format_date, parse_date};
 pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
 pub use networks::Networks;
+pub use rehearsal::rehearse;
 pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
@@ -39,6 +44,10 @@ pub use write::PreparedHead;
 // What handlers of this layer need of the one below.
 pub(crate) use crate::socketserver::cores;
 pub use crate::socketserver::{Throttle, slow};
+
+/// The target of log lines (level trace) in which handlers tell, step by step, how they come to an answer: a word and a
+/// colon, and what it means for this request.
+pub const ROUTE: &str = "route";
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {

@@ -94,6 +94,13 @@ pub(super) fn is_local(listeners: &[Listener]) -> bool {
     listeners.iter().all(|listener| is_loopback(listener) == Some(true))
 }
 
+/// The same of what would be listened on.
+pub(super) fn would_be_local(config: &Config) -> bool {
+    let are_inet = config.bind.iter().all(|bind| matches!(bind, Bind::Inet { .. }));
+    let addresses = resolve(&config.bind, config.port);
+    are_inet && addresses.is_ok_and(|addresses| addresses.iter().all(|to| to.ip().to_canonical().is_loopback()))
+}
+
 fn on_unix(name: &UnixName, config: &Config) -> Result<Listener, Error> {
     Listener::unix(name, &config.sockets).map_err(|error| Error::new(Bind::Unix(name.clone()), error))
 }

@@ -1,10 +1,12 @@
-//! Log lines on their way to standard error: whoever logs leaves them in memory, and a thread writes them in batches, so
+//! Log lines on their way to standard error or a file: whoever logs leaves them in memory, and a thread writes them in batches, so
 //! that no request waits for a disk or for the reader of a pipe.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use super::log_file::{self, LogFile};
 
 /// What may wait to be written, in bytes; lines beyond are dropped, counted, and the count is written.
 const WAITING_BYTES_MAX: usize = 1 << 20;
@@ -18,13 +20,15 @@ const BATCH_DELAY: Duration = Duration::from_millis(50);
 /// How long a flush waits for a reader that doesn't read.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Takes whole lines; clones write to the same stream.
+/// Takes whole lines; clones write to the same place.
 #[derive(Clone)]
 pub(super) struct LogWriter {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
 }
 
-struct Shared {
+/// Lines between those who leave them and the thread that writes them.
+#[derive(Default)]
+pub(super) struct Queue {
     state: Mutex<State>,
     /// Something waits, or somebody is in a hurry.
     more: Condvar,
@@ -47,17 +51,38 @@ impl State {
 }
 
 impl LogWriter {
-    /// Starts the thread that writes to `stream`.
-    pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), more: Condvar::new(), done: Condvar::new() });
-        let writer = Self { shared: Arc::clone(&shared) };
-        thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_forever(stream))?;
+    /// Starts the thread that writes to `stream`. What is dropped is told there too.
+    pub(super) fn start(mut stream: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::spawn("log", move |queue| {
+            let mut batch = Vec::new();
+            loop {
+                let dropped = queue.next_batch(&mut batch);
+                if dropped > 0 {
+                    let _ =
+                        writeln!(batch, "{dropped} lines of the log were dropped: they came faster than they are read");
+                }
+                // Where nobody reads there is nobody to tell.
+                let _ = stream.write_all(&batch).and_then(|()| stream.flush());
+                queue.end_writing(&mut batch);
+            }
+        })
+    }
+
+    /// Starts the thread that writes to a file.
+    pub(super) fn start_file(file: LogFile) -> io::Result<Self> {
+        Self::spawn("log file", move |queue| file.write_forever(queue))
+    }
+
+    fn spawn(name: &str, write_forever: impl FnOnce(&Queue) + Send + 'static) -> io::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let writer = Self { queue: Arc::clone(&queue) };
+        thread::Builder::new().name(name.to_owned()).spawn(move || write_forever(&queue))?;
         Ok(writer)
     }
 
     /// Leaves a line, which ends in a newline, to be written soon.
     pub(super) fn leave(&self, line: &[u8]) {
-        let mut state = self.shared.lock();
+        let mut state = self.queue.lock();
         if state.waiting.len() + line.len() > WAITING_BYTES_MAX {
             state.dropped += 1;
             return;
@@ -66,41 +91,26 @@ impl LogWriter {
         state.waiting.extend_from_slice(line);
         let is_full = before < BATCH_BYTES && state.waiting.len() >= BATCH_BYTES;
         if before == 0 || is_full {
-            self.shared.more.notify_one();
+            self.queue.more.notify_one();
         }
     }
 
     /// Waits until all is written, but not for ever.
     pub(super) fn flush(&self) {
-        let mut state = self.shared.lock();
+        let mut state = self.queue.lock();
         state.hurry = true;
-        self.shared.more.notify_one();
-        let _ = self.shared.done.wait_timeout_while(state, FLUSH_PATIENCE, |state| !state.is_done());
+        self.queue.more.notify_one();
+        let _ = self.queue.done.wait_timeout_while(state, FLUSH_PATIENCE, |state| !state.is_done());
     }
 }
 
-impl Shared {
+impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_forever(&self, mut stream: impl Write) {
-        let mut batch = Vec::new();
-        loop {
-            let dropped = self.next_batch(&mut batch);
-            if dropped > 0 {
-                let _ = writeln!(batch, "{dropped} lines of the log were dropped: they came faster than they are read");
-            }
-            // Where nobody reads there is nobody to tell.
-            let _ = stream.write_all(&batch).and_then(|()| stream.flush());
-            batch.clear();
-            batch.shrink_to(2 * BATCH_BYTES);
-            self.end_writing();
-        }
-    }
-
     /// Waits for lines, and a moment for more of them; gives how many were dropped since.
-    fn next_batch(&self, batch: &mut Vec<u8>) -> u64 {
+    pub(super) fn next_batch(&self, batch: &mut Vec<u8>) -> u64 {
         let nothing = |state: &mut State| state.waiting.is_empty() && state.dropped == 0;
         let state = self.more.wait_while(self.lock(), nothing).unwrap_or_else(PoisonError::into_inner);
         let few = |state: &mut State| state.waiting.len() < BATCH_BYTES && !state.hurry;
@@ -111,7 +121,28 @@ impl Shared {
         std::mem::take(&mut state.dropped)
     }
 
-    fn end_writing(&self) {
+    /// How many lines were dropped since this was last asked.
+    pub(super) fn take_dropped(&self) -> u64 {
+        std::mem::take(&mut self.lock().dropped)
+    }
+
+    /// Drops all that waits, and says how many lines that were, with those dropped before.
+    pub(super) fn discard(&self) -> u64 {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        std::mem::take(&mut state.dropped) + log_file::count(&waiting)
+    }
+
+    /// Waits so long, or until somebody is in a hurry; true if so.
+    pub(super) fn is_hurried_within(&self, time: Duration) -> bool {
+        let waited = self.more.wait_timeout_while(self.lock(), time, |state| !state.hurry);
+        waited.unwrap_or_else(PoisonError::into_inner).0.hurry
+    }
+
+    /// The batch is written, or lost; its memory is used again.
+    pub(super) fn end_writing(&self, batch: &mut Vec<u8>) {
+        batch.clear();
+        batch.shrink_to(2 * BATCH_BYTES);
         let mut state = self.lock();
         state.is_writing = false;
         if state.is_done() {

@@ -1,5 +1,6 @@
 //! Log lines go to standard error; `RUST_LOG` has the last word on which. env_logger filters and formats them, but those of
-//! the access log: there are many, so they are formatted here, in a buffer that each thread keeps.
+//! the access log: there are many, so they are formatted here, in a buffer that each thread keeps. Those go to a file
+//! instead, where one is configured; neither `RUST_LOG` nor `quiet` has to do with that.
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -8,13 +9,15 @@ use anstream::AutoStream;
 use clap::ColorChoice;
 use env_logger::{Builder, Env, Logger, Target, WriteStyle};
 use jiff::Timestamp;
-use log::{Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use salver::config::Config;
+use salver::http::LogFormat;
 
+use super::log_file::LogFile;
 use super::log_writer::LogWriter;
 
-/// Starts logging as the configuration says.
-pub(super) fn start(config: &Config) -> io::Result<()> {
+/// Starts logging as the configuration says; the access log goes to `file`, if there is one.
+pub(super) fn start(config: &Config, file: Option<LogFile>) -> io::Result<()> {
     let filter = match (config.quiet, config.verbose) {
         (true, _) => "warn,access=off",
         (false, 0) => "info",
@@ -36,8 +39,11 @@ pub(super) fn start(config: &Config) -> io::Result<()> {
             writeln!(line, "{:.3} {style}{level}{style:#} {text}", Timestamp::now())
         })
         .build();
-    log::set_max_level(rest.filter());
-    log::set_boxed_logger(Box::new(Lines { rest, writer })).map_err(io::Error::other)
+    let file = file.map(LogWriter::start_file).transpose()?;
+    let of_file = if file.is_some() { LevelFilter::Info } else { LevelFilter::Off };
+    log::set_max_level(rest.filter().max(of_file));
+    let is_stamped = config.log_format == LogFormat::Short;
+    log::set_boxed_logger(Box::new(Lines { rest, writer, file, is_stamped })).map_err(io::Error::other)
 }
 
 /// A name may hold what would begin another line, or tell a terminal to do something.
@@ -57,32 +63,44 @@ pub(super) fn flush() {
 struct Lines {
     rest: Logger,
     writer: LogWriter,
+    /// Of the access log.
+    file: Option<LogWriter>,
+    /// Lines of the access log begin with the time here, as their format leaves it out.
+    is_stamped: bool,
 }
+
+/// The target of the access log.
+const ACCESS: &str = "access";
 
 impl Log for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.rest.enabled(metadata)
+        (metadata.target() == ACCESS && self.file.is_some()) || self.rest.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         thread_local! {
             static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        if record.target() != "access" {
+        if record.target() != ACCESS {
             return self.rest.log(record);
         }
-        if !self.rest.matches(record) {
+        if self.file.is_none() && !self.rest.matches(record) {
             return;
         }
         LINE.with_borrow_mut(|line| {
             line.clear();
             // A write to memory doesn't fail.
-            let _ = writeln!(line, "{:.3} {}", Timestamp::now(), record.args());
-            self.writer.leave(line);
+            let _ = match self.is_stamped {
+                true => writeln!(line, "{:.3} {}", Timestamp::now(), record.args()),
+                false => writeln!(line, "{}", record.args()),
+            };
+            self.file.as_ref().unwrap_or(&self.writer).leave(line);
         });
     }
 
+    /// The file first: what can't be written is told on standard error.
     fn flush(&self) {
+        self.file.iter().for_each(LogWriter::flush);
         self.writer.flush();
     }
 }

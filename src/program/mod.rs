@@ -5,32 +5,40 @@
 //! 3. `listen`: the sockets.
 //! 4. `signals`: how it is stopped.
 //! 5. `banner`: what it says when it is ready.
+//!
+//! `routes` asks what would be served, in place of steps 2 to 5.
 
 mod banner;
 #[cfg(feature = "auth")]
 mod hash_password;
 mod listen;
+mod log_file;
 mod log_writer;
 mod logging;
+mod routes;
 mod signals;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::{env, fmt, io};
 
 use log::{info, warn};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
-use salver::cli::{Args, Command};
+use salver::cli::{Args, Cli, Command};
 use salver::config::{self, Config};
 use salver::files::{Listing, Symlinks};
 use salver::http::Service;
 use salver::site::{self, SiteOptions, Sites};
 use salver::socketserver::{Server, descriptors_reserved};
 
+use self::log_file::LogFile;
+
 /// Why the program ends before it was asked to, in one line that doesn't start with its name.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Configuration(config::Error),
     Listen(listen::Error),
+    LogFile(PathBuf, io::Error),
     /// What the system refuses; with what it was asked for.
     System(&'static str, io::Error),
     /// What was to be done in the place of serving can't be.
@@ -43,7 +51,7 @@ impl Failure {
         match self {
             Self::Configuration(error) => error.status(),
             Self::Command(_) => 2,
-            Self::Listen(_) | Self::System(..) => 1,
+            Self::Listen(_) | Self::LogFile(..) | Self::System(..) => 1,
         }
     }
 }
@@ -53,19 +61,32 @@ impl fmt::Display for Failure {
         match self {
             Self::Configuration(error) => error.fmt(f),
             Self::Listen(error) => error.fmt(f),
+            Self::LogFile(path, error) => {
+                let path = logging::one_line(&path.display().to_string());
+                write!(f, "log_file {path}: cannot be opened: {error}; allow it, or name another with --log-file")
+            }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Command(message) => f.write_str(message),
         }
     }
 }
 
-/// Does what it is told, or serves until a signal says stop.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    match &args.command {
+/// Does what the command line says; mostly that is to serve until a signal says stop.
+pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
+    raise_descriptor_limit();
+    match &cli.command {
         Some(Command::HashPassword { user }) => hash_password(user),
+        Some(Command::Routes(routes)) => {
+            let config = load(&routes.args)?;
+            tell(&config, &routes::text(routes, &config).map_err(Failure::Configuration)?)
+        }
         // One that this version doesn't know of can't be there.
         Some(_) => Ok(()),
-        None => run_server(args),
+        None if cli.args.check_config => {
+            let config = load(&cli.args)?;
+            tell(&config, &config::describe(&config))
+        }
+        None => run_server(&cli.args),
     }
 }
 
@@ -80,14 +101,24 @@ fn hash_password(_user: &str) -> Result<(), Failure> {
     Err(Failure::Command("this salver was built without passwords (the feature `auth`)".to_owned()))
 }
 
-fn run_server(args: &Args) -> Result<(), Failure> {
-    raise_descriptor_limit();
+fn load(args: &Args) -> Result<Config, Failure> {
     let current_dir = env::current_dir().map_err(|error| Failure::System("the current directory", error))?;
-    let config = config::load(args, env::vars_os(), &current_dir).map_err(Failure::Configuration)?;
-    if args.check_config {
-        return print(&config::describe(&config)).map_err(|error| Failure::System("standard output", error));
-    }
-    logging::start(&config).map_err(|error| Failure::System("starting the log", error))?;
+    config::load(args, env::vars_os(), &current_dir).map_err(Failure::Configuration)
+}
+
+/// Prints this of a configuration, and what a server would warn of at its start.
+fn tell(config: &Config, text: &str) -> Result<(), Failure> {
+    let warnings = config.notes.iter().cloned().chain(risks(config).map(str::to_owned));
+    // Where standard error is closed there is nobody to warn.
+    warnings.for_each(|warning| drop(writeln!(io::stderr(), "salver: warning: {warning}")));
+    print(text).map_err(|error| Failure::System("standard output", error))
+}
+
+fn run_server(args: &Args) -> Result<(), Failure> {
+    let config = load(args)?;
+    let open = |path: &PathBuf| LogFile::open(path).map_err(|error| Failure::LogFile(path.clone(), error));
+    let log_file = config.log_file.as_ref().map(open).transpose()?;
+    logging::start(&config, log_file).map_err(|error| Failure::System("starting the log", error))?;
     let result = serve(config);
     logging::flush();
     result
@@ -98,9 +129,8 @@ fn serve(config: Config) -> Result<(), Failure> {
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
     risks(&config).for_each(|risk| warn!("{risk}"));
     let text = banner::text(&config, &listeners);
-    let is_local = listen::is_local(&listeners) && config.proxies.trusted.is_empty();
-    let sites = sites(&config, is_local);
-    let service = Service::new(sites, config.limits).behind(config.proxies);
+    let service = Service::new(sites(&config, listen::is_local(&listeners)), config.limits);
+    let service = service.behind(config.proxies).log_format(config.log_format);
     let (workers, connections) = (config.server.workers, config.server.connections_max);
     let server = Server::new(listeners, service, config.server).map_err(|error| Failure::System("starting", error))?;
     signals::stop_on_signal(&server.stopper()).map_err(|error| Failure::System("handling signals", error))?;
@@ -114,8 +144,9 @@ fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `is_local` says that nobody but this machine can ask.
+/// `is_local` says that nobody but this machine can ask, unless through a proxy.
 fn sites(config: &Config, is_local: bool) -> Sites {
+    let is_local = is_local && config.proxies.trusted.is_empty();
     let mut files = config.files.clone();
     if is_local && files.list == Listing::Auto {
         info!("directories without an index are listed, as nobody but this machine can ask (--no-list: they aren't)");
@@ -137,7 +168,11 @@ fn sites(config: &Config, is_local: bool) -> Sites {
 fn risks(config: &Config) -> impl Iterator<Item = &'static str> {
     let mut all_files = config.hosts.iter().map(|host| &host.site.files).chain([&config.files]);
     let follows = all_files.any(|files| files.symlinks == Symlinks::Follow);
+    let mut roots = config.hosts.iter().map(|host| &host.site.files.root).chain([&config.files.root]);
+    let log = config.log_file.as_deref().and_then(|file| file.parent()?.canonicalize().ok());
+    let exposed = log.is_some_and(|log| roots.any(|root| root.canonicalize().is_ok_and(|root| log.starts_with(root))));
     let risks = [
+        (exposed, "log_file lies in the root: it isn't served, but copies of it would be; move it elsewhere"),
         (geteuid().is_root(), "running as root: use an account that may read the site and no more; see SECURITY.md"),
         (follows, "symlinks = \"follow\": links are followed wherever they lead, out of the root too"),
     ];

@@ -6,7 +6,7 @@ use std::{fs, io, thread};
 
 use log::info;
 use salver::socketserver::Stopper;
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::logging;
@@ -29,6 +29,8 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
         }
     };
     ctrlc::set_handler(stop.clone()).map_err(io::Error::other)?;
+    // A log that may grow no further (ulimit -f) is an error of its writer then, and not the end.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new([SIGTERM])?;
     if !is_ignored(SIGHUP) {
         signals.add_signal(SIGHUP)?;

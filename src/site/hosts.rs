@@ -147,6 +147,15 @@ impl<'a> Host<'a> {
     }
 }
 
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.escape_ascii().fmt(f),
+            Self::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
 /// Reads an authority that somebody configured: a host, and perhaps a port. Both come back as they are compared; there
 /// is no user information (RFC 9110 section 4.2.4).
 pub(super) fn parse_authority(text: &str) -> Option<(String, Option<u16>)> {

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use ::http::{Method, StatusCode};
+use log::trace;
 
 use self::access::{Gate, Refusal, Shared, Visit};
 use self::hosts::Host;
 use self::mounts::Mounts;
 use self::redirects::Effect;
 use crate::files::{self, Files, canonical_path, is_navigation, moved, read_site_file};
-use crate::http::{Handler, Request, Response, Target};
+use crate::http::{Handler, ROUTE, Request, Response, Target};
 
 #[cfg(feature = "auth")]
 pub use self::access::hash_password;
@@ -150,10 +151,22 @@ impl Sites {
             return Some(&self.default).filter(|_| self.allow_host.is_empty());
         };
         if !self.allow_host.is_empty() && self.allow_host.closeness(&host).is_none() {
+            trace!(target: ROUTE, "host: {host} is none of allow_host, which is {}", self.allow_host);
             return None;
         }
-        let close = self.hosts.iter().filter_map(|(names, site)| Some((names.closeness(&host)?, site)));
-        Some(close.max_by_key(|(closeness, _)| *closeness).map_or(&self.default, |(_, site)| site))
+        let close = self.hosts.iter().filter_map(|site| Some((site.0.closeness(&host)?, site)));
+        match close.max_by_key(|(closeness, _)| *closeness) {
+            Some((_, (names, site))) => {
+                trace!(target: ROUTE, "host: {host} has the site of [salver.hosts.\"{names}\"]");
+                Some(site)
+            }
+            None => {
+                if !self.hosts.is_empty() {
+                    trace!(target: ROUTE, "host: {host} has no table of its own, so the site of all others");
+                }
+                Some(&self.default)
+            }
+        }
     }
 }
 
@@ -220,7 +233,13 @@ impl Site {
         match &self.cors {
             Origins::Own => self.admit(request),
             // A browser sends no credentials with its question whether it may ask.
-            cors => cors.preflight(request).unwrap_or_else(|| cors.mark(request, self.admit(request))),
+            cors => match cors.preflight(request) {
+                Some(answer) => {
+                    trace!(target: ROUTE, "cors: a page of another origin asks whether it may; no file is looked for");
+                    answer
+                }
+                None => cors.mark(request, self.admit(request)),
+            },
         }
     }
 
@@ -245,6 +264,9 @@ impl Site {
     fn refuse(&self, request: &Request<'_>, visit: &mut Visit<'_>, refusal: Refusal) -> Response {
         let page = self.mounts.rest().tell(refusal.status(), request);
         let may_be_told = page.areas() == 0 || visit.enter(page.areas()).is_ok();
+        if !may_be_told {
+            trace!(target: ROUTE, "page: salver's own, as the site's is not for this client");
+        }
         refusal.explain(if may_be_told { page } else { page.with_error_page() })
     }
 
@@ -257,26 +279,35 @@ impl Site {
         let rule = self.redirects.find(&path, || is_navigation(request, &path));
         Ok(match rule.map(|rule| (rule, rule.effect())) {
             Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
+                trace!(target: ROUTE, "redirect: {rule}");
                 self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path)
             }
             Some((rule, Effect::Rewrite)) => {
                 let target = rule.path(&path);
+                trace!(target: ROUTE, "rewrite: to {} by {rule}, whatever there is", target.escape_ascii());
                 turn(&target)?;
                 self.mounts.in_place(request, &target)
             }
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
+                let target = rule.path(&path);
+                trace!(target: ROUTE, "rewrite: to {} by {rule}, if nothing is there", target.escape_ascii());
                 let answer = self.mounts.handle(request, &path);
                 if answer.status() != StatusCode::NOT_FOUND {
                     return Ok(answer);
                 }
-                let target = rule.path(&path);
+                trace!(target: ROUTE, "rewrite: nothing is there, so to {}", target.escape_ascii());
                 turn(&target)?;
                 match effect {
                     Effect::StandIn => self.mounts.stand_in(request, &target),
                     _ => self.mounts.in_place(request, &target),
                 }
             }
-            Some((_, Effect::Redirect(_))) | None => self.mounts.handle(request, &path),
+            Some((_, Effect::Redirect(_))) | None => {
+                if !self.redirects.is_empty() {
+                    trace!(target: ROUTE, "redirect: by none of {} rules", self.redirects.len());
+                }
+                self.mounts.handle(request, &path)
+            }
         })
     }
 }

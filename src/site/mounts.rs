@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ::http::{Method, StatusCode};
+use log::trace;
 
 use crate::files::{self, Files, canonical_path, encode_query, moved};
-use crate::http::{Handler as _, Request, Response, Target};
+use crate::http::{Handler as _, ROUTE, Request, Response, Target};
 
 /// A path, and the directory that is served there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,10 +118,13 @@ impl Mounts {
         let mut mounted = self.mounted.iter().map(|(prefix, files)| (prefix, files)).filter_map(beneath);
         match mounted.find(|(_, _, rest)| matches!(rest, [] | [b'/', ..])) {
             Some((prefix, _, [])) if matches!(request.method, Method::GET | Method::HEAD) && !self.rest.hides(path) => {
+                trace!(target: ROUTE, "mount: {prefix} is a directory, which has a slash at its end");
                 self.rest.dressed(moved(StatusCode::MOVED_PERMANENTLY, location(prefix, request)), path)
             }
-            Some((_, files, [])) => answer(files, &at(request, b"/")),
-            Some((_, files, rest)) => answer(files, &at(request, rest)),
+            Some((prefix, files, rest)) => {
+                trace!(target: ROUTE, "mount: {prefix} is {}", files.root().display());
+                answer(files, &at(request, if rest.is_empty() { b"/" } else { rest }))
+            }
             None => answer(&self.rest, &at(request, path)),
         }
     }

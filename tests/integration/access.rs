@@ -7,11 +7,11 @@ use std::thread;
 use crate::support::{Ended, Reply, Salver, Site, end_of, get, salver, serving};
 
 /// Of `salver hash-password` with the least that argon2 takes, so that tests have time for other things: secret, and other.
-const ANNA: &str = "anna:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+pub(super) const ANNA: &str = "anna:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 const BOB: &str = "bob:$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 
 /// `Authorization` of anna:U*U, of bob:password, and of anna with a wrong password.
-const AS_ANNA: &str = "Authorization: Basic YW5uYTpVKlU=\r\n";
+pub(super) const AS_ANNA: &str = "Authorization: Basic YW5uYTpVKlU=\r\n";
 const AS_BOB: &str = "Authorization: Basic Ym9iOnBhc3N3b3Jk\r\n";
 const WRONG: &str = "Authorization: Basic YW5uYTp3cm9uZw==\r\n";
 

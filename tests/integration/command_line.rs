@@ -237,8 +237,8 @@ fn a_request_leaves_one_line_and_cannot_forge_another() {
     assert_eq!(access.len(), 4, "{log}");
     for part in [
         " \"GET / HTTP/1.1\" 200 4 ",
-        " \"GET /a\\x22b%0a\\x5cx HTTP/1.1\" 404 ",
-        " \"GET /\\x1b[31m HTTP/1.1\" 400 ",
+        " \"GET /a\\x22b%0a\\x5Cx HTTP/1.1\" 404 ",
+        " \"GET /\\x1B[31m HTTP/1.1\" 400 ",
         " \"HEAD / HTTP/1.1\" 200 0 ",
     ] {
         let lines = access.iter().filter(|line| line.contains(part) && line.contains("Z 127.0.0.1:")).count();

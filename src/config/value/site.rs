@@ -60,7 +60,8 @@ impl Field for Vec<Mount> {
 impl Field for Redirects {
     fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
         let lines = setting.value.rules().ok_or("expected a list of lines, such as [\"/old/* /new/:splat 301\"]")?;
-        *self = Self::parse(lines).map_err(|mistake| mistake.what)?;
+        let place = |number: usize| setting.place_of(number - 1);
+        *self = Self::parse_placed(lines, place).map_err(|mistake| mistake.what)?;
         Ok(())
     }
 

@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
+use log::trace;
 use rustix::fs::{AtFlags, FileType, statat};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -45,7 +46,7 @@ use super::target::SafePath;
 use super::turns::Turns;
 use super::validators::Validators;
 use super::{Files, NO_CACHE, PRIVATE};
-use crate::http::{Request, Response, slow};
+use crate::http::{ROUTE, Request, Response, slow};
 
 /// Of `cache_bytes_max` listings have a part in so many, where directories are listed: half of it for names, half for
 /// pages.
@@ -110,7 +111,11 @@ pub(super) struct Listable {
 impl Files {
     /// Opens a directory that has no index, if such are listed.
     pub(super) fn open_listable(&self, path: &SafePath) -> Result<Option<Box<Listable>>, Nothing> {
-        if !self.options.lists() || self.why_hidden(path).is_some() {
+        if !self.options.lists() {
+            trace!(target: ROUTE, "listing: none, as directories are not listed (list, --list)");
+            return Ok(None);
+        }
+        if self.why_hidden(path).is_some() {
             return Ok(None);
         }
         match self.root.open_directory(path) {
@@ -138,6 +143,7 @@ impl Files {
         listable: &Listable,
         query: Option<&[u8]>,
     ) -> Response {
+        trace!(target: ROUTE, "list: {}", self.root.locate(&listable.path).display());
         let Some(view) = View::parse(query, request.fields) else {
             return self.error(StatusCode::BAD_REQUEST, asked, request.begun);
         };

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderValue, StatusCode, header};
+use log::trace;
 
 #[cfg(feature = "auth")]
 use self::hash::Hash;
@@ -34,7 +35,7 @@ use self::rules::Who;
 #[cfg(not(feature = "auth"))]
 use self::without::{Hash, Passwords, Verdict};
 use crate::files::{Areas, Pattern};
-use crate::http::{Networks, Request, Response, Target};
+use crate::http::{Networks, ROUTE, Request, Response, Target};
 
 #[cfg(feature = "auth")]
 pub use self::hash::hash_password;
@@ -314,9 +315,12 @@ impl Visit<'_> {
     /// Whether the client's network is let in.
     fn come_from(&self, areas: u64) -> Result<(), Refusal> {
         let is_in = |(area, _): &&(u64, Networks)| area & areas != 0;
-        let is_denied = self.gate.denied.iter().filter(is_in).any(|(_, networks)| networks.contain(self.client));
-        let allowed = self.gate.allowed.iter().rfind(is_in);
-        if self.gate.is_closed || is_denied || allowed.is_some_and(|(_, networks)| !networks.contain(self.client)) {
+        let gate = self.gate;
+        let is_denied = gate.denied.iter().filter(is_in).any(|(_, networks)| networks.contain(self.client));
+        let allowed = gate.allowed.iter().rfind(is_in);
+        if gate.is_closed || is_denied || allowed.is_some_and(|(_, networks)| !networks.contain(self.client)) {
+            let why = if is_denied { "is in deny_from" } else { "is not in allow_from" };
+            trace!(target: ROUTE, "access: {} {why}", self.client.map_or("unix:".to_owned(), |ip| ip.to_string()));
             return Err(Refusal::Forbidden);
         }
         Ok(())
@@ -327,8 +331,12 @@ impl Visit<'_> {
         let gate = self.gate;
         match gate.asked.iter().rfind(|(area, _)| area & areas != 0) {
             None | Some((_, Who::Everybody)) => Ok(()),
-            Some((_, Who::AnyUser)) => self.identify().map(|_| ()),
+            Some((_, Who::AnyUser)) => {
+                trace!(target: ROUTE, "access: for any user");
+                self.identify().map(|_| ())
+            }
             Some((_, Who::Users(names))) => {
+                trace!(target: ROUTE, "access: for {}", names.join(", "));
                 let name = self.identify()?;
                 if names.iter().any(|allowed| **allowed == **name) { Ok(()) } else { Err(Refusal::Forbidden) }
             }

@@ -15,9 +15,13 @@ mod target;
 use std::collections::HashMap;
 use std::fmt;
 
+use log::trace;
+
 use self::pattern::Pattern;
 pub(super) use self::rule::Effect;
 use self::rule::Rule;
+use super::REDIRECTS_FILE;
+use crate::http::ROUTE;
 
 /// Rules of one site; more are a mistake.
 const RULES_MAX: usize = 10_000;
@@ -62,8 +66,19 @@ impl Redirects {
     /// # Errors
     /// The first line that is wrong, or else the first rule of those that lead round in circles.
     pub fn parse<'t>(lines: impl IntoIterator<Item = &'t str>) -> Result<Self, Mistake> {
+        Self::parse_placed(lines, |_| String::new())
+    }
+
+    /// The same, told where each line is, counted from 1: for those who ask which rule it was.
+    ///
+    /// # Errors
+    /// As [`Redirects::parse`].
+    pub fn parse_placed<'t>(
+        lines: impl IntoIterator<Item = &'t str>,
+        place: impl Fn(usize) -> String,
+    ) -> Result<Self, Mistake> {
         let mut redirects = Self::default();
-        redirects.add(lines)?;
+        redirects.add(lines, place)?;
         redirects.configured = redirects.rules.len();
         Ok(redirects)
     }
@@ -78,13 +93,19 @@ impl Redirects {
             Mistake::new(lines_before + 1, "this is not UTF-8")
         })?;
         let mut redirects = self.clone();
-        redirects.add(text.strip_prefix('\u{feff}').unwrap_or(text).lines())?;
+        redirects
+            .add(text.strip_prefix('\u{feff}').unwrap_or(text).lines(), |line| format!("{REDIRECTS_FILE}:{line}"))?;
         Ok(redirects)
     }
 
     /// The configured rules, as lines.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.rules[..self.configured].iter().map(|rule| rule.line.as_str())
+    }
+
+    /// The rules of the `_redirects` file, as lines, each with its place.
+    pub fn file_lines(&self) -> impl Iterator<Item = String> {
+        self.rules[self.configured..].iter().map(|rule| format!("{}{}", rule.line, rule.place))
     }
 
     /// How many there are.
@@ -99,7 +120,11 @@ impl Redirects {
         self.rules.is_empty()
     }
 
-    fn add<'t>(&mut self, lines: impl IntoIterator<Item = &'t str>) -> Result<(), Mistake> {
+    fn add<'t>(
+        &mut self,
+        lines: impl IntoIterator<Item = &'t str>,
+        place: impl Fn(usize) -> String,
+    ) -> Result<(), Mistake> {
         let first_added = self.rules.len();
         let mut places = Vec::new();
         let mut known: HashMap<(Pattern, bool), usize> = HashMap::new();
@@ -107,7 +132,8 @@ impl Redirects {
             known.insert((rule.from.clone(), rule.is_fallback), at);
         }
         for (at, line) in lines.into_iter().enumerate() {
-            let Some(rule) = Rule::parse(line).map_err(|what| Mistake::new(at + 1, what))? else { continue };
+            let Some(mut rule) = Rule::parse(line).map_err(|what| Mistake::new(at + 1, what))? else { continue };
+            rule.place.0 = place(at + 1);
             // A rule for navigations alone leaves something to one for all requests behind it, but not the other way.
             let hiding = [(rule.from.clone(), false), (rule.from.clone(), rule.is_fallback)];
             if let Some(&earlier) = hiding.iter().find_map(|key| known.get(key)) {
@@ -155,7 +181,14 @@ impl Redirects {
         let first = text.split('/').nth(1).unwrap_or_default();
         for places in [self.by_first.get(first), Some(&self.others)].into_iter().flatten() {
             let before_found = places.iter().take_while(|&&at| found.is_none_or(|found| at < found));
-            let applies = |rule: &Rule| rule.from.matches(path) && (!rule.is_fallback || is_navigation());
+            let applies = |rule: &Rule| {
+                let is_about = rule.from.matches(path);
+                let is_passed_by = is_about && rule.is_fallback && !is_navigation();
+                if is_passed_by {
+                    trace!(target: ROUTE, "rewrite: not by {rule}, which is for HTML and paths without extension");
+                }
+                is_about && !is_passed_by
+            };
             found = before_found.copied().find(|&at| applies(&self.rules[at])).or(found);
         }
         found

@@ -1,9 +1,12 @@
 //! A line of rules, and what it does. Pure.
 
+use std::fmt;
+
 use ::http::StatusCode;
 
 use super::pattern::Pattern;
 use super::target::Template;
+use crate::files::Place;
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,14 @@ pub(in crate::site) struct Rule {
     pub(super) is_fallback: bool,
     /// As it is written.
     pub(super) line: String,
+    pub(super) place: Place,
+}
+
+/// For people: the line, and where it is.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'{}", self.line, self.place)
+    }
 }
 
 /// What a rule does with a path.
@@ -52,7 +63,15 @@ impl Rule {
             return Err(format!("expected a path of this site for status 200, not '{to}'"));
         }
         let is_fallback = is_fallback(from, &pattern, &template, status);
-        Ok(Some(Self { from: pattern, to: template, status, is_forced, is_fallback, line: words.join(" ") }))
+        Ok(Some(Self {
+            from: pattern,
+            to: template,
+            status,
+            is_forced,
+            is_fallback,
+            line: words.join(" "),
+            place: Place::default(),
+        }))
     }
 
     pub(in crate::site) fn effect(&self) -> Effect {

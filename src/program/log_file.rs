@@ -1,0 +1,190 @@
+//! The file of the access log. It is appended to, opened anew where it was moved away or removed, and what can't be
+//! written waits; what finds no room then is lost, counted, and told on standard error.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+
+use super::log_writer::Queue;
+use super::logging::one_line;
+
+/// How often it is looked whether the file has been moved away.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long after a failure the next try comes.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long the reader of a pipe may take nothing before that counts as a failure.
+const READER_PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+
+/// How often a failure that goes on is told.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the umask leaves of this is the mode of a new file: what people ask for is not for everybody to read.
+const MODE: u32 = 0o640;
+
+/// A file that lines are appended to, by one thread.
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+    looked: Instant,
+    /// Lines that were not written since that was last told.
+    lost: u64,
+    /// When it was last told that it fails, if it does.
+    complained: Option<Instant>,
+    /// It was told that a file that was moved away can't be followed by a new one.
+    is_left_behind: bool,
+}
+
+impl LogFile {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            looked: Instant::now(),
+            lost: 0,
+            complained: None,
+            is_left_behind: false,
+        })
+    }
+
+    /// Writes what is queued, for as long as the program runs.
+    pub(super) fn write_forever(mut self, queue: &Queue) {
+        let mut batch = Vec::new();
+        loop {
+            self.lost += queue.next_batch(&mut batch);
+            self.follow();
+            self.write_or_lose(&batch, queue);
+            queue.end_writing(&mut batch);
+        }
+    }
+
+    /// Writes these lines, as often as it takes; unless somebody is in a hurry, which is at the end.
+    fn write_or_lose(&mut self, lines: &[u8], queue: &Queue) {
+        let mut written = 0;
+        let mut is_last_try = false;
+        while let Err(error) = self.write_on(lines, &mut written) {
+            self.lost += queue.take_dropped();
+            if is_last_try {
+                self.lost += count(&lines[written..]) + queue.discard();
+                self.complain(&error, true);
+                return;
+            }
+            self.complain(&error, false);
+            is_last_try = queue.is_hurried_within(RETRY_INTERVAL);
+            if self.follow() {
+                // The line that was cut is whole in the new file.
+                written = lines[..written].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            }
+        }
+        self.recover();
+    }
+
+    /// Writes from this place on.
+    fn write_on(&mut self, lines: &[u8], written: &mut usize) -> io::Result<()> {
+        while *written < lines.len() {
+            match self.file.write(&lines[*written..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => *written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_for_reader()?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_reader(&self) -> io::Result<()> {
+        match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&READER_PATIENCE)) {
+            Ok(0) => Err(io::Error::new(ErrorKind::TimedOut, "nobody reads it")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the file anew where another one has its name, or none; true if so.
+    fn follow(&mut self) -> bool {
+        if self.looked.elapsed() < LOOK_INTERVAL {
+            return false;
+        }
+        self.looked = Instant::now();
+        let identity = |metadata: io::Result<std::fs::Metadata>| metadata.ok().map(|data| (data.dev(), data.ino()));
+        if identity(std::fs::metadata(&self.path)) == identity(self.file.metadata()) {
+            return false;
+        }
+        match open(&self.path) {
+            Ok(file) => {
+                (self.file, self.is_left_behind) = (file, false);
+                info!("log_file {}: opened anew", self.shown());
+                true
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_left_behind, true) {
+                    let shown = self.shown();
+                    warn!("log_file {shown}: moved away, and cannot be opened anew: {error}; lines follow the old one");
+                }
+                false
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error, is_end: bool) {
+        let is_first = self.complained.is_none();
+        if !self.may_complain() && !is_end {
+            return;
+        }
+        let (shown, lost) = (self.shown(), self.lost);
+        if is_first && lost == 0 {
+            warn!("log_file {shown}: cannot be written: {error}; lines wait in memory, as many as find room");
+        } else {
+            self.lost = 0;
+            warn!("log_file {shown}: cannot be written: {error}; {lost} lines were lost");
+        }
+    }
+
+    fn may_complain(&mut self) -> bool {
+        let may = self.complained.is_none_or(|complained| complained.elapsed() >= COMPLAINT_INTERVAL);
+        if may {
+            self.complained = Some(Instant::now());
+        }
+        may
+    }
+
+    fn recover(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        let shown = self.shown();
+        match (self.complained.take(), lost) {
+            (None, 0) => {}
+            (None, lost) => warn!("log_file {shown}: {lost} lines were lost: they came faster than they are written"),
+            (Some(_), lost) => warn!("log_file {shown}: written again; {lost} lines were lost meanwhile"),
+        }
+    }
+
+    fn shown(&self) -> String {
+        one_line(&self.path.display().to_string())
+    }
+}
+
+/// A FIFO is opened for reading too: it then needs no reader to be there at once, and may lose one. Nothing that the
+/// path leads to makes this wait.
+fn open(path: &Path) -> io::Result<File> {
+    let is_fifo = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    OpenOptions::new().append(true).read(is_fifo).create(true).mode(MODE).custom_flags(flags).open(path)
+}
+
+/// How many lines end here.
+pub(super) fn count(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}

@@ -1,0 +1,103 @@
+//! `salver --check-config`: everything that is in effect and where it is from, and every warning and mistake that a start
+//! would have.
+
+use rustix::process::geteuid;
+
+use crate::support::{Ended, Salver, Site, end_of, salver};
+
+const CONFIG: &str = "[salver]\nroot = 'www'\nlog_format = 'json'\nheader = [\n  'X-A: 1',\n  '*.css X-B: 2',\n]\n\
+                      [salver.hosts.\"one.example\"]\nroot = 'one'\nsymlinks = 'follow'\n";
+
+fn site() -> Site {
+    Site::with(&[
+        ("site.toml", CONFIG),
+        ("www/_redirects", "# moved\n/old /new\n\n/a/* /b/:splat 302\n"),
+        ("www/_headers", "/fonts/*\n  Access-Control-Allow-Origin: *\n  X-C: 3\n"),
+        ("one/_redirects", "/x /y\n"),
+    ])
+}
+
+#[track_caller]
+fn check_config(site: &Site, words: &[&str]) -> Ended {
+    end_of(salver(site.path()).arg("--check-config").args(words).env("SALVER_PROT", "1").env("SALVER_SPA", "true"))
+}
+
+#[test]
+fn everything_in_effect_is_told_with_its_source() {
+    let site = site();
+    let ended = check_config(&site, &["-c", "site.toml", "--log-file", "a.log"]);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let text = ended.stdout.replace(site.path().to_str().unwrap(), "DIR");
+    let lines: Vec<String> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let mut rest = lines.iter();
+    for line in [
+        "root = \"DIR/www\" # from site.toml:2",
+        "spa = \"index.html\" # SALVER_SPA",
+        "header = [\"X-A: 1\", \"*.css X-B: 2\"] # from site.toml:4",
+        "log_format = \"json\" # from site.toml:3",
+        "log_file = \"DIR/a.log\" # flag --log-file",
+        "idle_timeout_s = 65 # default",
+        "# DIR/www/_redirects, behind those of `redirect`:",
+        "# /old /new (_redirects:2)",
+        "# /a/* /b/:splat 302 (_redirects:4)",
+        "# DIR/www/_headers, before those of `header`:",
+        "# /fonts/* access-control-allow-origin: *, x-c: 3 (_headers:1)",
+        "[salver.hosts.\"one.example\"]",
+        "root = \"DIR/one\" # from site.toml:9",
+        "# DIR/one/_redirects, behind those of `redirect`:",
+        "# /x /y (_redirects:1)",
+    ] {
+        assert!(rest.any(|found| found == line), "{line} in this order in: {text}");
+    }
+}
+
+/// What a start warns of, on standard error, so that standard output reads back.
+#[test]
+fn warnings_are_those_of_a_start() {
+    let site = site();
+    let ended = check_config(&site, &["-c", "site.toml", "--log-file", "www/a.log"]);
+    let warnings: Vec<&str> =
+        ended.stderr.lines().map(|line| line.strip_prefix("salver: warning: ").unwrap()).collect();
+    let mut command = salver(site.path());
+    command.env("SALVER_PROT", "1").args(["-p", "0", "-c", "site.toml", "--log-file", "www/a.log"]);
+    let mut server = Salver::run(&mut command);
+    server.stop();
+    let log = server.log();
+    let logged: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once(" WARN ")?.1)).collect();
+    assert_eq!(warnings, logged);
+    assert_eq!(warnings.len(), 3 + usize::from(geteuid().is_root()), "{warnings:?}");
+    for part in ["SALVER_PROT is no setting and is ignored", "log_file lies in the root", "symlinks = \"follow\""] {
+        assert!(warnings.iter().any(|warning| warning.contains(part)), "{part}: {warnings:?}");
+    }
+    site.write("again.toml", &ended.stdout);
+    let again = check_config(&site, &["-c", "again.toml"]);
+    assert_eq!(again.status, Some(0), "{again:?}");
+}
+
+#[test]
+fn mistakes_are_told_with_file_line_and_key() {
+    let site = site();
+    for (text, said) in [
+        (
+            "[salver]\nhide = [\n  'ok',\n  'a[',\n]\n",
+            "salver: x.toml:4: hide = ['a[']: 'a[': unclosed character class; missing ']'\n",
+        ),
+        (
+            "[salver]\n[salver.hosts.one.example]\nroot = 'one'\n",
+            "salver: x.toml:2: a host name with dots stands in quotes: [salver.hosts.\"one.example\"]\n",
+        ),
+        (
+            "[salver]\n[salver.hosts.a]\nlog_file = 'x'\n",
+            "salver: x.toml:3: 'log_file' is the same for all hosts; move it to [salver]\n",
+        ),
+        (
+            "[salver]\nlog_format = 'xml'\n",
+            "salver: x.toml:2: log_format = 'xml': expected \"short\" or \"common\" or \"combined\" or \"json\" or \"off\"\n",
+        ),
+        ("[salver]\nlog_file = 1\n", "salver: x.toml:2: log_file = 1: expected a path, or \"\" for none\n"),
+    ] {
+        site.write("x.toml", text);
+        let ended = check_config(&site, &["-c", "x.toml"]);
+        assert_eq!((ended.status, &*ended.stdout, &*ended.stderr), (Some(2), "", said));
+    }
+}
