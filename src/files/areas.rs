@@ -127,6 +127,8 @@ fn original(path: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn areas(patterns: &[(&str, Option<bool>)]) -> Areas {
@@ -200,5 +202,32 @@ mod tests {
         }
         let long = format!("/a/{}/", "x".repeat(SHORT_PATH_BYTES));
         assert_eq!(areas.of_target(long.as_bytes(), "index.html"), 0b0011);
+    }
+
+    proptest! {
+        /// However a path is spelled, it lies where it lies.
+        #[test]
+        fn no_spelling_is_another_area(segments in prop::collection::vec(("[abp]{1,2}", any::<u32>()), 1..5), slash: bool) {
+            let areas = areas(&[("/a", None), ("/p/*", None), ("b", None), ("*a", None), ("/a/b/*", None), ("", None)]);
+            let end = if slash { "/" } else { "" };
+            let mut plain = String::new();
+            let mut spelled = String::new();
+            for (segment, bits) in &segments {
+                plain.push_str(&format!("/{segment}"));
+                // Detours that lead nowhere, and letters encoded.
+                spelled.push_str(["/", "//", "/./", "/x/../", "/%2e/", "/p/%2E%2e/"][(bits % 6) as usize]);
+                for (at, byte) in segment.bytes().enumerate() {
+                    match bits >> (8 + at) & 1 {
+                        0 => spelled.push(char::from(byte)),
+                        _ => spelled.push_str(&format!("%{byte:02x}")),
+                    }
+                }
+            }
+            let of = |path: &str| {
+                let path = format!("{path}{end}");
+                (areas.of_target(path.as_bytes(), "i"), areas.of_forms(path.as_bytes(), "i"))
+            };
+            prop_assert_eq!(of(&plain), of(&spelled), "{} {}", plain, spelled);
+        }
     }
 }

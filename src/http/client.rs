@@ -47,7 +47,7 @@ impl Client<'_> {
 
 impl From<SocketAddr> for Client<'_> {
     fn from(address: SocketAddr) -> Self {
-        Self::Named { ip: address.ip(), port: Some(address.port()) }
+        Self::Named { ip: address.ip().to_canonical(), port: Some(address.port()) }
     }
 }
 

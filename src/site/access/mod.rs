@@ -296,27 +296,38 @@ impl Visit<'_> {
         if is_of_content {
             return may_be_told.map(|()| answer);
         }
-        if !self.is_for_everybody() {
-            self.gate
-                .areas
-                .of_forms(self.path, &self.gate.index)
-                .into_iter()
-                .try_for_each(|areas| self.enter(areas))?;
+        let is_for_everybody = self.is_for_everybody();
+        for areas in self.gate.areas.of_forms(self.path, &self.gate.index) {
+            self.come_from(areas)?;
+            if !is_for_everybody {
+                self.be_user(areas)?;
+            }
         }
         Ok(if may_be_told.is_ok() { answer } else { answer.with_error_page() })
     }
 
     /// Whether content of these areas may be told to whoever asks.
     pub(super) fn enter(&mut self, areas: u64) -> Result<(), Refusal> {
-        let gate = self.gate;
+        self.come_from(areas)?;
+        self.be_user(areas)
+    }
+
+    /// Whether the client's network is let in.
+    fn come_from(&self, areas: u64) -> Result<(), Refusal> {
         let is_in = |(area, _): &&(u64, Networks)| area & areas != 0;
-        let is_denied = gate.denied.iter().filter(is_in).any(|(_, networks)| networks.contain(self.client));
-        let allowed = gate.allowed.iter().rfind(is_in);
-        if gate.is_closed || is_denied || allowed.is_some_and(|(_, networks)| !networks.contain(self.client)) {
+        let is_denied = self.gate.denied.iter().filter(is_in).any(|(_, networks)| networks.contain(self.client));
+        let allowed = self.gate.allowed.iter().rfind(is_in);
+        if self.gate.is_closed || is_denied || allowed.is_some_and(|(_, networks)| !networks.contain(self.client)) {
             let why = if is_denied { "is in deny_from" } else { "is not in allow_from" };
             trace!(target: ROUTE, "access: {} {why}", self.client.map_or("unix:".to_owned(), |ip| ip.to_string()));
             return Err(Refusal::Forbidden);
         }
+        Ok(())
+    }
+
+    /// Whether the client is a user who is let in, where that matters.
+    fn be_user(&mut self, areas: u64) -> Result<(), Refusal> {
+        let gate = self.gate;
         match gate.asked.iter().rfind(|(area, _)| area & areas != 0) {
             None | Some((_, Who::Everybody)) => Ok(()),
             Some((_, Who::AnyUser)) => {

@@ -5,6 +5,7 @@
 //! 3. The hash is computed by few workers at once, and for the same credentials once. A name that is unknown costs the
 //!    same as one that isn't: another user's hash is computed, and whatever comes out is wrong.
 
+use core::hash::Hasher as _;
 use core::net::IpAddr;
 use std::sync::Arc;
 #[cfg(test)]
@@ -12,9 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding as _};
-use blake2::Blake2sMac256;
-use blake2::digest::{KeyInit as _, Mac as _};
 use quick_cache::sync::Cache;
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::PasswordLimits;
 use super::failures::Failures;
@@ -44,14 +44,15 @@ impl Shared {
     }
 }
 
-type Digest = [u8; 32];
+/// By SipHash-2-4 of 128 bits: a pseudorandom function, so that without its key nobody finds other bytes of the same digest.
+type Digest = u128;
 
 /// The passwords of a site.
 pub(super) struct Passwords {
     users: Vec<User>,
     /// Nobody knows it who can't read this memory, so nobody can tell which credentials have which digest.
     /// None where the system has no random bytes: then nobody is let in.
-    key: Option<[u8; 32]>,
+    key: Option<[u8; 16]>,
     /// By digest: the number of the user, and until when.
     remembered: Cache<Digest, (usize, Instant)>,
     shared: Arc<Shared>,
@@ -75,7 +76,7 @@ pub(super) enum Verdict {
 
 impl Passwords {
     pub(super) fn new(users: &Users, shared: Arc<Shared>) -> Self {
-        let mut key = [0; 32];
+        let mut key = [0; 16];
         let filled =
             getrandom::fill(&mut key).inspect_err(|error| log::error!("nobody is let in: no random bytes: {error}"));
         Self {
@@ -118,7 +119,7 @@ impl Passwords {
         let name = credentials.name();
         let known = self.users.iter().position(|user| user.name.as_bytes() == name);
         // By the name, so that one that is unknown takes the same time each time it is tried.
-        let number = known.or_else(|| Some(usize::from(self.digest(name)?[0]) % self.users.len().max(1)));
+        let number = known.or_else(|| usize::try_from(self.digest(name)? % self.users.len().max(1) as u128).ok());
         #[cfg(test)]
         self.computed.fetch_add(1, Ordering::SeqCst);
         let user = number.and_then(|number| self.users.get(number));
@@ -138,9 +139,9 @@ impl Passwords {
     }
 
     fn digest(&self, bytes: &[u8]) -> Option<Digest> {
-        let mut hasher = Blake2sMac256::new_from_slice(self.key.as_ref()?).ok()?;
-        hasher.update(bytes);
-        Some(hasher.finalize().into_bytes().into())
+        let mut hasher = SipHasher24::new_with_key(self.key.as_ref()?);
+        hasher.write(bytes);
+        Some(hasher.finish128().as_u128())
     }
 }
 
