@@ -315,10 +315,9 @@ impl Visit<'_> {
     /// Whether the client's network is let in.
     fn come_from(&self, areas: u64) -> Result<(), Refusal> {
         let is_in = |(area, _): &&(u64, Networks)| area & areas != 0;
-        let gate = self.gate;
-        let is_denied = gate.denied.iter().filter(is_in).any(|(_, networks)| networks.contain(self.client));
-        let allowed = gate.allowed.iter().rfind(is_in);
-        if gate.is_closed || is_denied || allowed.is_some_and(|(_, networks)| !networks.contain(self.client)) {
+        let is_denied = self.gate.denied.iter().filter(is_in).any(|(_, networks)| networks.contain(self.client));
+        let allowed = self.gate.allowed.iter().rfind(is_in);
+        if self.gate.is_closed || is_denied || allowed.is_some_and(|(_, networks)| !networks.contain(self.client)) {
             let why = if is_denied { "is in deny_from" } else { "is not in allow_from" };
             trace!(target: ROUTE, "access: {} {why}", self.client.map_or("unix:".to_owned(), |ip| ip.to_string()));
             return Err(Refusal::Forbidden);
