@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fast_glob::{glob_match, validate};
+use fast_glob::{ErrorKind, glob_match, validate};
 
 use super::rules::Place;
 
@@ -56,7 +56,7 @@ impl Pattern {
                 "a comma stands in braces, or behind a backslash; each pattern has a line of its own".to_owned()
             );
         }
-        validate(text).map_err(|error| error.to_string())?;
+        validate(text).map_err(|error| what_is_wrong(error.kind).to_owned())?;
         let glob = glob.trim_start_matches('/');
         // It would turn the meaning round, which no rule has a use for.
         let escape = if glob.starts_with('!') { "\\" } else { "" };
@@ -84,6 +84,16 @@ impl Pattern {
     pub(super) fn covers(&self, path: &[u8]) -> bool {
         let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
         ends.into_iter().any(|end| self.matches(&path[..end]))
+    }
+}
+
+fn what_is_wrong(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::UnclosedBrace => "unclosed braces; missing '}'",
+        ErrorKind::UnclosedBracket => "unclosed character class; missing ']'",
+        ErrorKind::TrailingBackslash => "a backslash at the end, which nothing follows; write it twice",
+        // And what later versions of the crate may tell.
+        _ => "too many braces; expected 10 at most",
     }
 }
 
@@ -180,6 +190,8 @@ mod tests {
             ("", "empty"),
             ("a[", "unclosed"),
             ("{a", "unclosed"),
+            ("a\\", "backslash"),
+            ("{a,{a,{a,{a,{a,{a,{a,{a,{a,{a,{a,b}}}}}}}}}}}", "braces"),
             ("a\nb", "control"),
             ("./a", "dot"),
             ("a,b", "comma"),

@@ -80,8 +80,7 @@ fn mistakes_are_told_with_file_line_and_key() {
     for (text, said) in [
         (
             "[salver]\nhide = [\n  'ok',\n  'a[',\n]\n",
-            "salver: x.toml:4: hide = ['a[']: 'a[': unclosed character class at byte 1; missing ']' (to match a \
-             literal '[', escape it as '\\[' or '[[]')\n",
+            "salver: x.toml:4: hide = ['a[']: 'a[': unclosed character class; missing ']'\n",
         ),
         (
             "[salver]\n[salver.hosts.one.example]\nroot = 'one'\n",
