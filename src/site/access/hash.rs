@@ -3,7 +3,8 @@
 use std::fmt;
 
 use argon2::password_hash::PasswordHasher;
-use argon2::{Argon2, Params, PasswordHash, PasswordVerifier};
+use argon2::password_hash::phc::Output;
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
 
 /// The most memory that a hash may ask for, in KiB: every check takes as much.
 const MEMORY_KIB_MAX: u32 = 256 << 10;
@@ -37,10 +38,8 @@ impl Hash {
         let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm.as_str().starts_with("argon2"));
         let hash = hash.filter(|hash| hash.hash.is_some() && hash.salt.is_some()).ok_or(EXPECTED)?;
         let params = Params::try_from(&hash).map_err(|_| EXPECTED)?;
-        if hash.version.is_some_and(|version| version != 0x13 && version != 0x10) {
-            return Err(EXPECTED.to_owned());
-        }
-        if argon2::Algorithm::try_from(hash.algorithm.as_str()).is_err() {
+        let version = hash.version.and_then(|version| Version::try_from(version).ok());
+        if version.is_none() || Algorithm::try_from(hash.algorithm.as_str()).is_err() {
             return Err(EXPECTED.to_owned());
         }
         if params.m_cost() > MEMORY_KIB_MAX || params.t_cost() > PASSES_MAX {
@@ -49,13 +48,31 @@ impl Hash {
         Ok(Self::Argon2(Box::new(hash)))
     }
 
-    /// Whether this is the password. Takes as long as it is meant to.
-    pub(super) fn verify(&self, password: &[u8]) -> bool {
+    /// Whether this is the password. Takes as long as it is meant to. The memory is what was used before: given back to
+    /// the allocator, it would stay with whichever thread has had it.
+    pub(super) fn verify(&self, password: &[u8], memory: &mut Vec<Block>) -> bool {
         match self {
-            Self::Argon2(hash) => Argon2::default().verify_password(password, &**hash).is_ok(),
+            Self::Argon2(hash) => verify_argon2(hash, password, memory) == Some(true),
             Self::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false) && password.len() <= BCRYPT_BYTES_MAX,
         }
     }
+}
+
+/// None where the hash isn't complete, which was checked when it was read.
+fn verify_argon2(hash: &PasswordHash, password: &[u8], memory: &mut Vec<Block>) -> Option<bool> {
+    let (expected, salt) = (hash.hash?, hash.salt?);
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let params = Params::try_from(hash).ok()?;
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let argon2 = Argon2::new(algorithm, Version::try_from(hash.version?).ok()?, params);
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..expected.len())?;
+    argon2.hash_password_into_with_memory(password, salt.as_ref(), output, &mut memory[..blocks]).ok()?;
+    // Compared in constant time.
+    Some(Output::new(output).ok()? == expected)
 }
 
 fn parse_bcrypt(text: &str) -> Result<Hash, String> {
@@ -94,6 +111,7 @@ mod tests {
 
     #[test]
     fn hashes_of_others_are_verified() {
+        let mut memory = Vec::new();
         for (hash, password) in [
             // Of the tests of crypt_blowfish, of those of the reference of argon2, and made here.
             ("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "U*U"),
@@ -102,9 +120,9 @@ mod tests {
         ] {
             let hash = Hash::parse(hash).unwrap();
             assert_eq!(Hash::parse(&hash.to_string()).unwrap().to_string(), hash.to_string());
-            assert!(hash.verify(password.as_bytes()), "{hash}");
+            assert!(hash.verify(password.as_bytes(), &mut memory), "{hash}");
             for wrong in ["", "Secret", "secret ", "secret\0", "U*", "U*U*"] {
-                assert!(!hash.verify(wrong.as_bytes()), "{hash} {wrong}");
+                assert!(!hash.verify(wrong.as_bytes(), &mut memory), "{hash} {wrong}");
             }
         }
     }
@@ -112,7 +130,8 @@ mod tests {
     #[test]
     fn bcrypt_has_no_longer_passwords_than_it_looks_at() {
         let hash = Hash::parse(&bcrypt::hash([b'a'; 80], 4).unwrap()).unwrap();
-        assert!(hash.verify(&[b'a'; 72]) && !hash.verify(&[b'a'; 73]) && !hash.verify(&[b'a'; 80]));
+        let verified = [72, 73, 80].map(|length| hash.verify(&vec![b'a'; length], &mut Vec::new()));
+        assert_eq!(verified, [true, false, false]);
     }
 
     #[test]

@@ -7,11 +7,12 @@
 
 use core::hash::Hasher as _;
 use core::net::IpAddr;
-use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use argon2::Block;
 use base64ct::{Base64, Encoding as _};
 use quick_cache::sync::Cache;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
@@ -36,11 +37,18 @@ const CREDENTIALS_BYTES_MAX: usize = 2 << 10;
 pub(in crate::site) struct Shared {
     turns: Turns<Digest>,
     failures: Failures,
+    /// What hashes are computed in, one for each turn that there has been at once.
+    memory: Mutex<Vec<Vec<Block>>>,
 }
 
 impl Shared {
     pub(in crate::site) fn new(limits: PasswordLimits) -> Self {
-        Self { turns: Turns::new(limits.slow_max.max(1)), failures: Failures::new(limits.failures_max) }
+        let (turns, failures) = (Turns::new(limits.slow_max.max(1)), Failures::new(limits.failures_max));
+        Self { turns, failures, memory: Mutex::default() }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,7 +131,9 @@ impl Passwords {
         #[cfg(test)]
         self.computed.fetch_add(1, Ordering::SeqCst);
         let user = number.and_then(|number| self.users.get(number));
-        let is_right = user.is_some_and(|user| user.hash.verify(credentials.password()));
+        let mut memory = self.shared.memory().pop().unwrap_or_default();
+        let is_right = user.is_some_and(|user| user.hash.verify(credentials.password(), &mut memory));
+        self.shared.memory().push(memory);
         match known.filter(|_| is_right) {
             Some(number) => {
                 self.remembered.insert(digest, (number, Instant::now() + REMEMBERED_FOR));
@@ -266,5 +276,19 @@ mod tests {
             }
         });
         assert_eq!(passwords.computed.load(Ordering::SeqCst), 1);
+    }
+
+    /// Whoever asks, and in however many threads: there is memory for as many as have had a turn at once.
+    #[test]
+    fn memory_is_used_again() {
+        let passwords = passwords(2, 1_000);
+        thread::scope(|scope| {
+            for number in 0..20 {
+                let passwords = &passwords;
+                scope.spawn(move || passwords.judge(&basic(&format!("anna:{number}")), None));
+            }
+        });
+        let kept = passwords.shared.memory().len();
+        assert!((1..=2).contains(&kept), "{kept}");
     }
 }
