@@ -213,6 +213,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub proxy_header: Option<String>,
 
+    /// Their connections begin with a header of the PROXY protocol
+    #[arg(long)]
+    pub proxy_protocol: bool,
+
     /// Don't compress on the fly
     #[arg(long)]
     pub no_compress: bool,
@@ -221,7 +225,7 @@ pub struct Args {
     #[arg(long)]
     pub no_precompressed: bool,
 
-    /// Only warnings and errors on standard error, and no access log
+    /// Only warnings and errors on standard error, no access log there
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use salver::socketserver::{
     Conn, End, Handler, Interest, Listener, Next, Options, Peer, Server, SocketOptions, Stopper, Stream, Wake, Waker,
-    blocking, slow,
+    background, blocking, slow,
 };
 use support::PATIENCE;
 
@@ -960,4 +960,16 @@ fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
         server.stop();
         clients.into_iter().for_each(|client| client.join().unwrap());
     }
+}
+
+/// Its thread alone does; who waits for it stays what it is.
+#[test]
+#[cfg(target_os = "linux")]
+fn work_in_the_background_steps_back() {
+    let niceness = || rustix::process::getpriority_process(None).unwrap();
+    let own = niceness();
+    assert_eq!(background(niceness).unwrap(), (own + 10).min(19));
+    assert_eq!(niceness(), own);
+    let panicked = std::panic::catch_unwind(|| background(|| panic!("a handler may know what to do with that")));
+    assert!(panicked.is_err());
 }

@@ -280,9 +280,10 @@ fn read_users(access: &mut Access, written: &BTreeMap<&'static str, Setting<'_>>
     access.file_users = Users::default();
     access.read_users_file().map_err(|(line, what)| {
         let file = access.users_file.as_deref().unwrap_or(Path::new("")).display();
-        match line {
-            Some(line) => Error::Mistake(format!("{file}:{line}: {what}")),
-            None => Error::Refused(format!("{file}: cannot be read: {what}")),
+        match (line, written.get("users_file")) {
+            (Some(line), _) => Error::Mistake(format!("{file}:{line}: {what}")),
+            (None, Some(setting)) => setting.mistake(&format!("it can't be read: {what}; create it or name another")),
+            (None, None) => Error::Mistake(format!("users_file {file}: it can't be read: {what}")),
         }
     })?;
     access.check().map_err(|mistake| match written.get(mistake.field) {

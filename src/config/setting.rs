@@ -152,7 +152,7 @@ fn unknown_variable(name: &str) -> String {
 pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<'t>> {
     let list = |values: &[String]| (!values.is_empty()).then(|| values.join(",").into());
     let yes = |given: bool| given.then(|| "true".into());
-    let flags: [(&str, &'static str, Option<OsString>); 25] = [
+    let flags: [(&str, &'static str, Option<OsString>); 26] = [
         ("root", "ROOT", args.root.clone().map(Into::into)),
         ("root", "--root", args.root_flag.clone().map(Into::into)),
         ("bind", "--bind", list(&args.bind)),
@@ -176,6 +176,7 @@ pub(super) fn from_flags<'t>(args: &Args, current_dir: &'t Path) -> Vec<Setting<
         ("users_file", "--users-file", args.users_file.clone().map(Into::into)),
         ("trusted_proxies", "--trust-proxy", list(&args.trust_proxy)),
         ("proxy_header", "--proxy-header", args.proxy_header.clone().map(Into::into)),
+        ("proxy_protocol", "--proxy-protocol", yes(args.proxy_protocol)),
         ("list", "--list", yes(args.list)),
         ("list", "--no-list", args.no_list.then(|| "false".into())),
     ];

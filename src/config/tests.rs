@@ -155,7 +155,10 @@ fn every_flag_arrives() {
         "--auth /a --auth !/b --user anna:HASH",
         "2 --user (not shown): user anna: expected a hash of argon2 ($argon2id$...) or bcrypt ($2y$...), as `salver hash-password` makes it (in line 1 of the list)",
     );
-    check_flags("--users-file=page.html", "users_file = \"DIR/page.html\" # flag --users-file");
+    check_flags(
+        "--users-file=page.html",
+        "2 --users-file page.html: there is no user in it; expected a line NAME:HASH for each",
+    );
     check_flags(
         "--allow-from ::1,10.0.0.0/8 --allow-from unix",
         "allow_from = [\"::1,10.0.0.0/8\", \"unix\"] # flag --allow-from",

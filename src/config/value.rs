@@ -163,7 +163,8 @@ macro_rules! named_fields {
         impl Field for $choice {
             fn assign(&mut self, setting: &Setting<'_>) -> Result<(), String> {
                 let text = setting.value.text();
-                let named = Self::NAMES.into_iter().find(|(name, _)| Some(*name) == text);
+                let is_meant = |name: &str| text.is_some_and(|text| text.eq_ignore_ascii_case(name));
+                let named = Self::NAMES.into_iter().find(|(name, _)| is_meant(name));
                 (_, *self) = named
                     .ok_or_else(|| format!("expected {}", Self::NAMES.map(|(name, _)| quoted(name)).join(" or ")))?;
                 Ok(())

@@ -23,6 +23,19 @@ pub struct Areas {
     private: u64,
     /// Files in these are, if that is said later than that they are private.
     public: u64,
+    /// Files in these are not either, whatever else is said: it depends on where a client is.
+    by_network: u64,
+}
+
+/// For whom what lies in an area is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// For users.
+    Users,
+    /// For everybody.
+    Everybody,
+    /// For clients of some networks.
+    Networks,
 }
 
 impl Areas {
@@ -41,16 +54,19 @@ impl Areas {
         self.patterns.is_empty()
     }
 
-    /// Adds one, and gives its number; none where there are too many. Whether what lies there is private may be said, and the
-    /// last that says so counts.
-    pub fn add(&mut self, pattern: Option<Pattern>, is_private: Option<bool>) -> Option<usize> {
+    /// Adds one, and gives its number; none where there are too many. Of those for users and for everybody the last counts.
+    pub fn add(&mut self, pattern: Option<Pattern>, audience: Audience) -> Option<usize> {
         let number = self.patterns.len();
         if number == Self::MAX {
             return None;
         }
         self.patterns.push(pattern);
-        self.private |= u64::from(is_private == Some(true)) << number;
-        self.public |= u64::from(is_private == Some(false)) << number;
+        let kind = match audience {
+            Audience::Users => &mut self.private,
+            Audience::Everybody => &mut self.public,
+            Audience::Networks => &mut self.by_network,
+        };
+        *kind |= 1 << number;
         Some(number)
     }
 
@@ -98,21 +114,22 @@ impl Areas {
         self.patterns.iter().enumerate().fold(0, |areas, (at, pattern)| areas | u64::from(is_in(pattern)) << at)
     }
 
-    /// The areas of a directory: those that its index lies in. As in [`Areas::of`].
-    pub(super) fn of_directory(&self, directory: &[u8], index: &str) -> u64 {
-        self.of_index(directory, index)
+    /// The areas that everything in a directory lies in, whatever its name. As in [`Areas::of`].
+    pub(super) fn of_all_in(&self, directory: &[u8]) -> u64 {
+        // A name that no file has, and no pattern.
+        self.of_index(directory, "\0")
     }
 
     /// Whether what lies in these is for everybody for whom what lies in those others is, as far as that can be told
-    /// without knowing who asks.
+    /// without knowing who asks: what let them in counts here, and nothing besides keeps them out.
     pub(super) fn are_as_open(&self, areas: u64, others: u64) -> bool {
-        areas & !others & !self.public == 0
+        areas & !others & !self.public == 0 && others & !areas == 0
     }
 
     /// Whether what lies in these is for nobody but who asked for it.
     pub(super) fn are_private(&self, areas: u64) -> bool {
         let (private, public) = (areas & self.private, areas & self.public);
-        private.leading_zeros() < public.leading_zeros()
+        areas & self.by_network != 0 || private.leading_zeros() < public.leading_zeros()
     }
 }
 
@@ -140,19 +157,20 @@ fn original(path: &[u8]) -> Option<&[u8]> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::Audience::{Everybody, Networks, Users};
     use super::*;
 
-    fn areas(patterns: &[(&str, Option<bool>)]) -> Areas {
+    fn areas(patterns: &[(&str, Audience)]) -> Areas {
         let mut areas = Areas::new();
-        for (pattern, is_private) in patterns {
-            areas.add((!pattern.is_empty()).then(|| pattern.parse().unwrap()), *is_private).unwrap();
+        for (pattern, audience) in patterns {
+            areas.add((!pattern.is_empty()).then(|| pattern.parse().unwrap()), *audience).unwrap();
         }
         areas
     }
 
     #[test]
     fn a_file_lies_in_each_area_that_covers_it() {
-        let areas = areas(&[("", None), ("/private/*", None), ("secret.html", None), ("/a", None)]);
+        let areas = areas(&[("", Networks), ("/private/*", Networks), ("secret.html", Networks), ("/a", Networks)]);
         for (path, expected) in [
             ("", 0b0001),
             ("b", 0b0001),
@@ -174,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_last_that_says_so_counts() {
-        let areas = areas(&[("/*", Some(true)), ("/public", Some(false)), ("/public/not", Some(true)), ("/x", None)]);
+        let areas = areas(&[("/*", Users), ("/public", Everybody), ("/public/not", Users), ("/x", Networks)]);
         for (path, expected) in [("a", true), ("public/a", false), ("public/not/a", true), ("x", true)] {
             assert_eq!(areas.are_private(areas.of(path.as_bytes())), expected, "{path}");
         }
@@ -182,17 +200,35 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_listed_if_whoever_sees_the_listing_may_have_it() {
+        let areas =
+            areas(&[("/*", Users), ("!x", Users), ("/open", Everybody), ("/open/not", Users), ("/net", Networks)]);
+        let in_root = areas.of_all_in(b"");
+        for (name, is_listed) in [("a", true), ("open", true), ("net", false)] {
+            assert_eq!(areas.are_as_open(areas.of(name.as_bytes()), in_root), is_listed, "{name}");
+        }
+        let in_open = areas.of_all_in(b"open");
+        assert!(areas.are_as_open(areas.of(b"open/a"), in_open) && !areas.are_as_open(areas.of(b"open/not"), in_open));
+        assert!(!areas.are_as_open(areas.of(b"a"), in_open), "what opened that doesn't open this");
+    }
+
+    #[test]
     fn there_are_64_at_most() {
         let mut areas = Areas::new();
-        assert!((0..Areas::MAX).all(|number| areas.add(None, None) == Some(number)));
-        assert_eq!(areas.add(None, None), None);
+        assert!((0..Areas::MAX).all(|number| areas.add(None, Networks) == Some(number)));
+        assert_eq!(areas.add(None, Networks), None);
         assert_eq!(areas.of(b"a"), u64::MAX);
     }
 
     #[test]
     fn a_target_is_asked_for_in_one_form_and_may_lead_to_others() {
-        let areas =
-            areas(&[("/a", None), ("/a/*", None), ("/a.html", None), ("/index.html", None), ("/\u{fc}/*", None)]);
+        let areas = areas(&[
+            ("/a", Networks),
+            ("/a/*", Networks),
+            ("/a.html", Networks),
+            ("/index.html", Networks),
+            ("/\u{fc}/*", Networks),
+        ]);
         for (path, asked, forms) in [
             ("/", 0b1000, 0b1000),
             ("/a", 0b0001, 0b0111),
@@ -219,7 +255,7 @@ mod tests {
         /// However a path is spelled, it lies where it lies.
         #[test]
         fn no_spelling_is_another_area(segments in prop::collection::vec(("[abp]{1,2}", any::<u32>()), 1..5), slash: bool) {
-            let areas = areas(&[("/a", None), ("/p/*", None), ("b", None), ("*a", None), ("/a/b/*", None), ("", None)]);
+            let areas = areas(&[("/a", Networks), ("/p/*", Networks), ("b", Networks), ("*a", Networks), ("/a/b/*", Networks), ("", Networks)]);
             let end = if slash { "/" } else { "" };
             let mut plain = String::new();
             let mut spelled = String::new();

@@ -132,7 +132,12 @@ impl Files {
                     // A directory that comes to be is there without any file in it.
                     evidence.witnesses.extend(Witness::of_now(self.root.locate(path)));
                 }
-                self.list_or_forgo(path, canonical, evidence)
+                match self.list_or_forgo(path, canonical, evidence)? {
+                    Resource::Directory(_) if slash == TrailingSlash::Never && !path.is_root() => {
+                        Ok(Resource::Moved(path.as_file().canonical()))
+                    }
+                    found => Ok(found),
+                }
             }
         }
     }

@@ -64,7 +64,7 @@ use self::target::SafePath;
 use self::variants::Variants;
 use crate::http::{FileVersion, Handler, PreparedResponse, ROUTE, Request, Response, Target, Throttle, slow};
 
-pub use self::areas::Areas;
+pub use self::areas::{Areas, Audience};
 pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
 pub(crate) use self::navigation::is_navigation;
 use self::options::ABSENT_BYTES_MAX;

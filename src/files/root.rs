@@ -108,7 +108,9 @@ impl Root {
         let stat = rustix::fs::fstat(&opened).map_err(miss)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Ok(Found::Directory(stat)),
-            FileType::RegularFile if self.is_withheld(&stat) => Err(Miss::Refused("it is the configuration in use")),
+            FileType::RegularFile if self.is_withheld(&stat) => {
+                Err(Miss::Refused("it is the configuration in use, its log or its users"))
+            }
             FileType::RegularFile => Ok(Found::File(opened.into(), stat)),
             _ => Err(miss(Errno::NXIO)),
         }

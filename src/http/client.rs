@@ -3,7 +3,7 @@
 //! Only what a trusted proxy has added itself is believed: the list is walked from its right end, over trusted proxies, to
 //! the first address that is none of them. What stands left of it anybody may have written.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::fmt;
 
 use super::headers::{Fields, trim};
@@ -87,6 +87,11 @@ pub enum ProxyHeader {
 }
 
 impl ProxyHeader {
+    /// As a configuration has it.
+    pub(super) fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(_, header)| *header == self).map_or("", |(name, _)| name)
+    }
+
     /// Each by its name in a configuration.
     pub const NAMES: [(&'static str, Self); 3] =
         [("none", Self::None), ("forwarded", Self::Forwarded), ("x-forwarded-for", Self::XForwardedFor)];
@@ -116,14 +121,21 @@ impl Proxies {
         }
     }
 
+    /// Whether a trusted proxy should have named a client, and has not.
+    pub(super) fn miss(&self, client: Client<'_>) -> bool {
+        self.header != ProxyHeader::None && self.trusted.contain(client.ip())
+    }
+
     fn trusts(&self, address: &Address) -> bool {
         self.trusted.contain(address.as_inet().map(|address| address.ip()))
     }
 
-    /// The walk over nodes from the right. One that is unknown or malformed ends it.
+    /// The walk over nodes from the right. One that is unknown or malformed is nobody's: neither the proxy that says so,
+    /// which rules may trust, nor who stands left of it.
     fn walk<'a>(&self, sender: Client<'a>, nodes: impl Iterator<Item = Option<Node>>) -> Client<'a> {
         let mut client = sender;
-        for Node { ip, port } in nodes.map_while(|node| node) {
+        for node in nodes {
+            let Node { ip, port } = node.unwrap_or(NOBODY);
             client = Client::Named { ip: ip.to_canonical(), port };
             if !self.trusted.contain(Some(ip)) {
                 break;
@@ -140,11 +152,16 @@ struct Node {
     port: Option<u16>,
 }
 
+/// An address that no client has.
+const NOBODY: Node = Node { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: None };
+
 impl Node {
     /// `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]`, `[2001:db8::1]:80`, and what only X-Forwarded-For has,
     /// `2001:db8::1`. An unknown or obfuscated one is none.
     fn parse(text: &[u8]) -> Option<Self> {
         let text = str::from_utf8(text).ok()?;
+        // The interface behind which a link-local address is means nothing here (RFC 4007 section 11).
+        let text = if text.starts_with('[') { text } else { text.split_once('%').map_or(text, |(address, _)| address) };
         if let Ok(ip) = text.parse() {
             return Some(Self { ip, port: None });
         }
@@ -262,8 +279,9 @@ mod tests {
             (&["203.0.113.9", "192.0.2.1"], "192.0.2.1"),
             (&["192.0.2.1", "10.0.0.1"], "192.0.2.1"),
             (&["10.0.0.2, 10.0.0.1"], "10.0.0.2"),
-            (&["192.0.2.1, unknown, 10.0.0.1"], "10.0.0.1"),
-            (&["192.0.2.1, x"], "127.0.0.1:5"),
+            (&["192.0.2.1, unknown, 10.0.0.1"], "0.0.0.0"),
+            (&["192.0.2.1, x"], "0.0.0.0"),
+            (&["fe80::1%eth0"], "fe80::1"),
             (&["192.0.2.1, x, 203.0.113.9"], "203.0.113.9"),
             (&["192.0.2.1:4711"], "192.0.2.1:4711"),
             (&["2001:db9::1"], "2001:db9::1"),
@@ -272,9 +290,9 @@ mod tests {
             (&[" , 192.0.2.1 ,,"], "192.0.2.1"),
             (&[""], "127.0.0.1:5"),
             (&[], "127.0.0.1:5"),
-            (&["192.0.2.256"], "127.0.0.1:5"),
-            (&["192.0.2.1:x"], "127.0.0.1:5"),
-            (&["192.0.2.1:65536"], "127.0.0.1:5"),
+            (&["192.0.2.256"], "0.0.0.0"),
+            (&["192.0.2.1:x"], "0.0.0.0"),
+            (&["192.0.2.1:65536"], "0.0.0.0"),
         ] {
             assert_eq!(client(ProxyHeader::XForwardedFor, "127.0.0.1:5", lines), expected, "{lines:?}");
             // Of others nothing is believed.
@@ -293,17 +311,17 @@ mod tests {
             (&["for=192.0.2.43", "for=10.0.0.1"], "192.0.2.43"),
             (&["for=192.0.2.43;ext=\"a, for=203.0.113.1\""], "192.0.2.43"),
             (&["ext=\"\\\", for=203.0.113.1\";for=192.0.2.43"], "192.0.2.43"),
-            (&["for=192.0.2.43, for=_hidden, for=10.0.0.1"], "10.0.0.1"),
-            (&["for=192.0.2.43, for=unknown"], "127.0.0.1:5"),
+            (&["for=192.0.2.43, for=_hidden, for=10.0.0.1"], "0.0.0.0"),
+            (&["for=192.0.2.43, for=unknown"], "0.0.0.0"),
             (&["for=\"192.0.2.43:_port\""], "192.0.2.43"),
-            (&["for=192.0.2.43;for=192.0.2.44"], "127.0.0.1:5"),
-            (&["proto=http"], "127.0.0.1:5"),
-            (&["192.0.2.43"], "127.0.0.1:5"),
-            (&["for=\"192.0.2.43"], "127.0.0.1:5"),
-            (&["for=\"192.0.2.43, for=10.0.0.1"], "10.0.0.1"),
+            (&["for=192.0.2.43;for=192.0.2.44"], "0.0.0.0"),
+            (&["proto=http"], "0.0.0.0"),
+            (&["192.0.2.43"], "0.0.0.0"),
+            (&["for=\"192.0.2.43"], "0.0.0.0"),
+            (&["for=\"192.0.2.43, for=10.0.0.1"], "0.0.0.0"),
             (&["for=\", for=192.0.2.43"], "192.0.2.43"),
-            (&["for=\"192.0\\.2.43\""], "127.0.0.1:5"),
-            (&["for="], "127.0.0.1:5"),
+            (&["for=\"192.0\\.2.43\""], "0.0.0.0"),
+            (&["for="], "0.0.0.0"),
         ] {
             assert_eq!(client(ProxyHeader::Forwarded, "127.0.0.1:5", lines), expected, "{lines:?}");
             assert_eq!(client(ProxyHeader::Forwarded, "192.0.2.7:5", lines), "192.0.2.7:5", "{lines:?}");
@@ -328,16 +346,15 @@ mod tests {
             prop_assert_eq!(client(ProxyHeader::Forwarded, "127.0.0.1:5", &[&line]), "192.0.2.1");
         }
 
-        /// The walk as it is described: from the right, over trusted ones, to the first that is not.
+        /// The walk as it is described: from the right, over trusted ones, to the first that is not; nobody where that has no
+        /// address.
         #[test]
         fn the_walk_is_the_one_described(nodes in prop::collection::vec(0u8..3, 0..8)) {
             let text = |at: usize, kind: u8| match kind { 0 => format!("10.0.0.{at}"), 1 => format!("192.0.2.{at}"), _ => "x".to_owned() };
             let texts: Vec<_> = nodes.iter().enumerate().map(|(at, &kind)| text(at, kind)).collect();
             let mut expected = "127.0.0.1:5".to_owned();
             for (at, &kind) in nodes.iter().enumerate().rev() {
-                if kind < 2 {
-                    expected = text(at, kind);
-                }
+                expected = if kind < 2 { text(at, kind) } else { "0.0.0.0".to_owned() };
                 if kind > 0 {
                     break;
                 }

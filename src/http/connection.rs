@@ -7,10 +7,11 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderValue, StatusCode, header};
-use log::{Level, debug};
+use log::{Level, debug, warn};
 
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::client::{Client, Proxies};
@@ -46,6 +47,8 @@ struct Lines {
     format: LogFormat,
     refused: Throttle,
     cut: Throttle,
+    /// That a proxy names no client: once, as every request may be so.
+    said_unnamed: AtomicBool,
 }
 
 impl<H: Handler> Service<H> {
@@ -447,6 +450,10 @@ impl<H: Handler> Turn<'_, H> {
         head.request.begun = self.begun;
         head.request.client = self.proxies.client(self.session.sender(self.stream.peer()), head.request.fields);
         let client = head.request.client;
+        if self.proxies.miss(client) && !self.lines.said_unnamed.swap(true, Ordering::Relaxed) {
+            let header = self.proxies.header.name();
+            warn!("{client}: a trusted proxy names no client in {header}, so that such requests count as its own");
+        }
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {

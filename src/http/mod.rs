@@ -43,7 +43,7 @@ pub use write::PreparedHead;
 
 // What handlers of this layer need of the one below.
 pub(crate) use crate::socketserver::cores;
-pub use crate::socketserver::{Throttle, slow};
+pub use crate::socketserver::{Throttle, background, slow};
 
 /// The target of log lines (level trace) in which handlers tell, step by step, how they come to an answer: a word and a
 /// colon, and what it means for this request.

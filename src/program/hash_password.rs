@@ -11,6 +11,9 @@ const PASSWORD_BYTES_MAX: usize = 1 << 10;
 
 /// The line of this user, with the password that is read.
 pub(super) fn line(user: &str) -> Result<String, Failure> {
+    if user.contains(':') {
+        return Err(Failure::Command(format!("--user {user}: expected a name without a colon")));
+    }
     let password = if io::stdin().is_terminal() { ask() } else { read_line() }?;
     if password.is_empty() {
         return Err(Failure::Command("an empty password keeps nobody out; nothing was hashed".to_owned()));

@@ -63,7 +63,7 @@ impl fmt::Display for Failure {
             Self::Listen(error) => error.fmt(f),
             Self::LogFile(path, error) => {
                 let path = logging::one_line(&path.display().to_string());
-                write!(f, "log_file {path}: cannot be opened: {error}; allow it, or name another with --log-file")
+                write!(f, "log_file {path}: cannot be opened: {error}; make that possible, or name another file")
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Command(message) => f.write_str(message),
@@ -148,8 +148,18 @@ fn serve(config: Config) -> Result<(), Failure> {
 fn sites(config: &Config, is_local: bool) -> Sites {
     let is_local = is_local && config.proxies.trusted.is_empty();
     let mut files = config.files.clone();
-    if is_local && files.list == Listing::Auto {
-        info!("directories without an index are listed, as nobody but this machine can ask (--no-list: they aren't)");
+    match is_local {
+        _ if files.list != Listing::Auto => {}
+        true => {
+            info!(
+                "directories without an index are listed, as nobody but this machine can ask (--no-list: they aren't)"
+            );
+        }
+        false => {
+            info!(
+                "directories without an index are not listed, as others than this machine can ask (--list: they are)"
+            );
+        }
     }
     files.settle_listing(is_local);
     files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);

@@ -9,7 +9,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use salver::cli::Routes;
 use salver::config::{Config, Error};
-use salver::http::{self, Limits, ROUTE};
+use salver::http::{self, ROUTE};
 use salver::site::Sites;
 
 use super::listen;
@@ -36,7 +36,7 @@ pub(super) fn text(routes: &Routes, config: &Config) -> Result<String, Error> {
     let sites = super::sites(&config, listen::would_be_local(&config));
     // What a server says of itself at its start is no step of a request.
     STEPS.take();
-    Ok(heads.iter().map(|head| tell(head, routes, &sites, &config.limits)).collect::<Vec<_>>().join("\n"))
+    Ok(heads.iter().map(|head| tell(head, routes, &sites, &config)).collect::<Vec<_>>().join("\n"))
 }
 
 /// The head of the request for a path.
@@ -74,8 +74,9 @@ fn mistake(what: &str) -> Error {
 }
 
 /// The steps to the answer, and the answer.
-fn tell(head: &str, routes: &Routes, sites: &Sites, limits: &Limits) -> String {
-    let answer = http::rehearse(sites, head.as_bytes(), SocketAddr::new(routes.client, 0), limits);
+fn tell(head: &str, routes: &Routes, sites: &Sites, config: &Config) -> String {
+    let peer = SocketAddr::new(routes.client, 0);
+    let answer = http::rehearse(sites, head.as_bytes(), peer, &config.proxies, &config.limits);
     let steps = STEPS.take();
     let request_line = head.lines().next().unwrap_or_default();
     let mut text = format!("{}\n", request_line.trim_end_matches(" HTTP/1.1"));

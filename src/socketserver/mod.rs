@@ -96,7 +96,7 @@ mod throttle;
 pub use address::{Address, Credentials, Peer, UnixName};
 pub use bind::{ListenError, ToListeners};
 pub use blocking::blocking;
-pub use crew::{pause, slow};
+pub use crew::{background, pause, slow};
 pub use datagram::{
     DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Losses, Sender, Udp, UdpServer, UnixDatagram,
     UnixDatagramServer,

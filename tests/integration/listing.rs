@@ -543,6 +543,8 @@ fn a_readme_is_shown_beneath_the_first_page() {
     assert!(!check_status(&hidden, "/a/", 200).text().contains("<section"));
     let unslashed = Salver::start(&site, &["--trailing-slash", "never"]);
     assert!(check_status(&unslashed, "/a", 200).text().contains("<a href=\"./a/b.txt\">x</a>"));
+    assert!(check_status(&unslashed, "/", 200).text().contains("<a href=\"./a\">"));
+    assert_eq!(check_status(&unslashed, "/a/", 301).field("location"), Some("/a"));
 }
 
 #[test]

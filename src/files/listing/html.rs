@@ -26,8 +26,10 @@ pub(super) const POLICY: &str = "default-src 'none'; \
 pub(super) struct Page<'p> {
     /// The target of the directory, with a slash at the end.
     pub(super) path: &'p str,
-    /// Directories have a slash at the end.
+    /// It was asked for with that slash.
     pub(super) is_slashed: bool,
+    /// Directories have one at their end.
+    pub(super) are_slashed: bool,
     pub(super) view: &'p View,
     pub(super) shown: Shown<'p>,
     /// There are more entries than are listed.
@@ -47,7 +49,7 @@ impl Page<'_> {
 
     /// The link to an entry.
     pub(super) fn href(&self, name: &[u8], is_directory: bool) -> String {
-        let slash = if is_directory && self.is_slashed { "/" } else { "" };
+        let slash = if is_directory && self.are_slashed { "/" } else { "" };
         format!("{}{}{slash}", Self::base(self.path, self.is_slashed), encode_segment(name))
     }
 
@@ -67,8 +69,9 @@ impl Page<'_> {
         self.breadcrumb(&mut html);
         let _ = write!(html, "</header>\n<main>\n<h1>Index of <bdi>{title}</bdi></h1>\n");
         self.filter_box(&mut html);
+        self.page_links(&mut html, "Pages, before the entries");
         self.table(&mut html);
-        self.page_links(&mut html);
+        self.page_links(&mut html, "Pages");
         self.readme(&mut html);
         let _ = write!(html, "</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n");
         html
@@ -181,7 +184,12 @@ impl Page<'_> {
         );
         if !row.is_directory {
             let (bytes, text) = (row.bytes(), size(row.bytes()));
-            let _ = write!(html, "<data value=\"{bytes}\" title=\"{} bytes\">{text}</data>", count(bytes));
+            let _ = write!(
+                html,
+                "<data value=\"{bytes}\" title=\"{} byte{}\">{text}</data>",
+                count(bytes),
+                if bytes == 1 { "" } else { "s" }
+            );
         }
         html.push_str("</td><td>");
         if let Some(time) = Utc::of(row.modified()) {
@@ -192,12 +200,12 @@ impl Page<'_> {
     }
 
     /// The first page, the last, and those around the present one.
-    fn page_links(&self, html: &mut String) {
+    fn page_links(&self, html: &mut String, label: &str) {
         let (page, pages) = (self.view.page, self.shown.pages);
         if pages == 1 {
             return;
         }
-        html.push_str("<nav class=\"pages\" aria-label=\"Pages\"><ol>");
+        let _ = write!(html, "<nav class=\"pages\" aria-label=\"{label}\"><ol>");
         let link = |html: &mut String, page: usize, relation: &str, text: &str| {
             let query = self.view.at(page).query();
             let _ = write!(html, "<li><a href=\"{}\"{relation}>{text}</a></li>", escape(&query));
@@ -259,7 +267,7 @@ mod tests {
 
     fn page<'p>(path: &'p str, view: &'p View, rows: Vec<Row<'p>>) -> Page<'p> {
         let shown = Shown { total: rows.len(), rows, pages: 1 };
-        Page { path, is_slashed: true, view, shown, is_cut: false, readme: None }
+        Page { path, is_slashed: true, are_slashed: true, view, shown, is_cut: false, readme: None }
     }
 
     fn file(name: &[u8]) -> Row<'_> {
@@ -285,7 +293,7 @@ mod tests {
             assert_eq!(page("/", &view, Vec::new()).href(name, false), expected);
             assert_eq!(page("/", &view, Vec::new()).href(name, true), format!("{expected}/"));
             let mut unslashed = page("/x/y/", &view, Vec::new());
-            unslashed.is_slashed = false;
+            (unslashed.is_slashed, unslashed.are_slashed) = (false, false);
             assert_eq!(unslashed.href(name, true), format!("./y/{}", &expected[2..]));
         }
     }
@@ -318,7 +326,9 @@ mod tests {
         let html = page.render();
         assert!(html.contains("200,000 entries with \u{201c}&quot;\u{201d} in the name; page 50 of 200</caption>"));
         let links: Vec<&str> = html.split("page=").skip(1).map(|rest| rest.split('&').next().unwrap()).collect();
-        assert_eq!(links, ["49", "48", "49", "51", "52", "200", "51"], "the first page needs no number");
+        let [above, below] = [&links[..7], &links[7..]];
+        assert_eq!(above, ["49", "48", "49", "51", "52", "200", "51"], "the first page needs no number");
+        assert_eq!(above, below);
         assert!(html.contains("value=\"&quot;\"") && !html.contains("<form role=\"search\" data-complete"));
     }
 

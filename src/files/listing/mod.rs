@@ -145,6 +145,7 @@ impl Files {
     ) -> Response {
         trace!(target: ROUTE, "list: {}", self.root.locate(&listable.path).display());
         let Some(view) = View::parse(query, request.fields) else {
+            trace!(target: ROUTE, "query: sort, order or page has a value that it can't have");
             return self.error(StatusCode::BAD_REQUEST, asked, request.begun);
         };
         match self.listing(listable, &view) {
@@ -242,10 +243,11 @@ impl Files {
             return Ok(kept);
         }
         let is_kept = looking.verify(&mut shown) && is_settled;
-        let is_slashed = self.options.trailing_slash != TrailingSlash::Never || path.is_root();
+        let are_slashed = self.options.trailing_slash != TrailingSlash::Never;
+        let is_slashed = are_slashed || path.is_root();
         let base = Page::base(&target, is_slashed);
         let readme = readme.and_then(|readme| readme.read(&base));
-        let page = Page { path: &target, is_slashed, view, shown, is_cut: catalogue.is_cut, readme };
+        let page = Page { path: &target, is_slashed, are_slashed, view, shown, is_cut: catalogue.is_cut, readme };
         let content = match view.format {
             Format::Html => page.render(),
             Format::Json => json::render(&page).map_err(|error| self.fail(path, &error.into()))?,
@@ -269,25 +271,21 @@ impl Files {
         }
     }
 
-    /// The areas that a listing of a directory lies in: those of an index in its place.
+    /// The areas that a listing of a directory lies in: those of all that is in it, whatever it is called. That its index,
+    /// which has a name, may be had is no reason.
     fn directory_areas(&self, path: &SafePath) -> u64 {
-        self.options.areas.of_directory(&self.in_site(path.as_bytes()), self.index_name())
-    }
-
-    fn index_name(&self) -> &str {
-        self.options.index.first().map_or("index.html", String::as_str)
+        self.options.areas.of_all_in(&self.in_site(path.as_bytes()))
     }
 
     /// Whether whoever may see the listing of a directory may see this name in it: not one that stricter rules of access
-    /// are about. What it leads to isn't known yet, so it may be either.
+    /// are about. What it leads to isn't known yet, so it may be a directory too.
     fn may_be_named(&self, child: &SafePath, directory_areas: u64) -> bool {
         let areas = &self.options.areas;
         if areas.is_empty() {
             return true;
         }
         let name = self.in_site(child.as_bytes());
-        let child_areas = areas.of(&name) | areas.of_directory(&name, self.index_name());
-        areas.are_as_open(child_areas, directory_areas)
+        [areas.of(&name), areas.of_all_in(&name)].iter().all(|child| areas.are_as_open(*child, directory_areas))
     }
 
     /// What was made, with what the rules say of the directory. It has no date: what it shows may change without one.

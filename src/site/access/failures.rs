@@ -23,14 +23,19 @@ impl Failures {
         Self { at_once_max: at_once_max.max(1), forgotten: Mutex::default() }
     }
 
+    /// How long a client has to wait that was wrong too often.
+    pub(super) fn wait(&self, client: Option<IpAddr>, now: Instant) -> Option<Duration> {
+        let forgotten = *self.lock().get(&key(client))?;
+        self.too_long(forgotten + self.cost(), now)
+    }
+
     /// Counts a failure ahead of it, so that none that are under way at once are too many. Fails with how long to wait.
     pub(super) fn begin(&self, client: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
         let mut clients = self.lock();
         let client = key(client);
         let forgotten = clients.get(&client).copied().unwrap_or(now).max(now);
         let next = forgotten + self.cost();
-        let too_long = next.saturating_duration_since(now).saturating_sub(WINDOW);
-        if !too_long.is_zero() {
+        if let Some(too_long) = self.too_long(next, now) {
             return Err(too_long);
         }
         if clients.len() >= CLIENTS_MAX && !clients.contains_key(&client) {
@@ -45,6 +50,12 @@ impl Failures {
         if let Some(forgotten) = self.lock().get_mut(&key(client)) {
             *forgotten = forgotten.checked_sub(self.cost()).unwrap_or(*forgotten);
         }
+    }
+
+    /// How much later than it may be a failure would be forgotten.
+    fn too_long(&self, forgotten: Instant, now: Instant) -> Option<Duration> {
+        let too_long = forgotten.saturating_duration_since(now).saturating_sub(WINDOW);
+        (!too_long.is_zero()).then_some(too_long)
     }
 
     fn cost(&self) -> Duration {
@@ -86,7 +97,8 @@ mod tests {
     fn each_client_may_be_wrong_so_often_and_then_now_and_again() {
         let (failures, now) = (Failures::new(10), Instant::now());
         let one = address("192.0.2.1");
-        assert!((0..10).all(|_| failures.begin(one, now).is_ok()));
+        assert!((0..10).all(|_| failures.wait(one, now).is_none() && failures.begin(one, now).is_ok()));
+        assert_eq!(failures.wait(one, now), Some(Duration::from_secs(6)));
         assert_eq!(failures.begin(one, now), Err(Duration::from_secs(6)));
         assert_eq!(failures.begin(address("::ffff:192.0.2.1"), now), Err(Duration::from_secs(6)));
         assert_eq!(failures.begin(one, now + Duration::from_secs(5)), Err(Duration::from_secs(1)));

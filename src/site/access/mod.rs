@@ -25,17 +25,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderValue, StatusCode, header};
-use log::trace;
+use log::{Level, trace};
 
 #[cfg(feature = "auth")]
 use self::hash::Hash;
 #[cfg(feature = "auth")]
-use self::passwords::{Passwords, Verdict};
+use self::passwords::Passwords;
 use self::rules::Who;
 #[cfg(not(feature = "auth"))]
-use self::without::{Hash, Passwords, Verdict};
-use crate::files::{Areas, Pattern};
-use crate::http::{Networks, ROUTE, Request, Response, Target};
+use self::without::{Hash, Passwords};
+use crate::files::{Areas, Audience, Pattern};
+use crate::http::{Networks, ROUTE, Request, Response, Target, Throttle};
 
 #[cfg(feature = "auth")]
 pub use self::hash::hash_password;
@@ -128,6 +128,16 @@ impl Access {
     pub fn check(&self) -> Result<(), AccessMistake> {
         let mistake = |field, what: String| Err(AccessMistake { field, what });
         let has_users = !self.users.is_empty() || !self.file_users.is_empty();
+        // An empty file is more likely one that went wrong than the wish that everybody comes in.
+        if self.users_file.is_some() && self.file_users.is_empty() {
+            return mistake("users_file", "there is no user in it; expected a line NAME:HASH for each".to_owned());
+        }
+        if !self.auth.is_empty() && self.auth.iter().all(|rule| rule.who == Who::Everybody) {
+            return mistake(
+                "auth",
+                "expected a rule for users besides; \"/*\" in front is the rest of the site".to_owned(),
+            );
+        }
         if !self.auth.is_empty() && !has_users {
             return mistake("auth", "expected users, or a users_file, as nobody could be let in".to_owned());
         }
@@ -165,8 +175,10 @@ pub(super) struct Gate {
     /// By areas, as bits.
     denied: Vec<(u64, Networks)>,
     allowed: Vec<(u64, Networks)>,
-    asked: Vec<(u64, Who)>,
+    asked: Vec<(u64, UserRule)>,
     passwords: Option<Passwords>,
+    /// Lines of the log about clients of networks that are not let in.
+    not_let_in: Throttle,
     /// There are more rules than can be kept: nobody is let in.
     is_closed: bool,
 }
@@ -195,20 +207,22 @@ impl Gate {
             denied: Vec::new(),
             allowed: Vec::new(),
             asked: Vec::new(),
+            not_let_in: Throttle::default(),
             passwords: (!users.is_empty()).then(|| Passwords::new(&users, Arc::clone(shared))),
             is_closed: joined.is_err(),
         };
         for rule in deny_from {
-            let area = gate.add(rule.pattern, None);
+            let area = gate.add(rule.pattern, Audience::Networks);
             gate.denied.push((area, rule.networks));
         }
         for (pattern, networks) in grouped(allow_from) {
-            let area = gate.add(pattern, None);
+            let area = gate.add(pattern, Audience::Networks);
             gate.allowed.push((area, networks));
         }
         for rule in auth {
-            let area = gate.add(Some(rule.pattern), Some(rule.who != Who::Everybody));
-            gate.asked.push((area, rule.who));
+            let audience = if rule.who == Who::Everybody { Audience::Everybody } else { Audience::Users };
+            let area = gate.add(Some(rule.pattern.clone()), audience);
+            gate.asked.push((area, rule));
         }
         Some(gate)
     }
@@ -219,10 +233,10 @@ impl Gate {
     }
 
     /// The bit of a new area.
-    fn add(&mut self, pattern: Option<Pattern>, is_private: Option<bool>) -> u64 {
+    fn add(&mut self, pattern: Option<Pattern>, audience: Audience) -> u64 {
         // What covers everything needs no matching.
         let pattern = pattern.filter(|pattern| pattern.to_string() != "/*");
-        let number = self.areas.add(pattern, is_private);
+        let number = self.areas.add(pattern, audience);
         self.is_closed |= number.is_none();
         number.map_or(0, |number| 1 << number)
     }
@@ -234,6 +248,7 @@ impl Gate {
             gate: self,
             path,
             asked: self.areas.of_target(path, &self.index),
+            turned: None,
             client: request.client.ip(),
             authorization: request.fields.only("authorization"),
             verdict: None,
@@ -253,12 +268,28 @@ fn grouped(rules: Vec<NetworkRule>) -> Vec<(Option<Pattern>, Networks)> {
     groups
 }
 
+/// What credentials turn out to be.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "auth"), allow(dead_code, reason = "without passwords all are wrong"))]
+enum Verdict {
+    /// Right: the number of the user.
+    User(usize),
+    /// Wrong, whoever that claims to be.
+    Wrong(Option<Arc<str>>),
+    /// Not looked at, as this client was wrong too often; it may try again after this.
+    Later(Duration),
+    /// Not looked at, as too many others are.
+    Busy,
+}
+
 /// A request on its way through the gate: who asks is found out once, and only if that matters.
 pub(super) struct Visit<'g> {
     gate: &'g Gate,
     path: &'g [u8],
     /// The areas of what is asked for.
     asked: u64,
+    /// Those of all that a path in its place may lead to.
+    turned: Option<[u64; 3]>,
     client: Option<IpAddr>,
     authorization: Option<&'g [u8]>,
     verdict: Option<Verdict>,
@@ -285,6 +316,7 @@ impl Visit<'_> {
 
     /// Whether another path may be looked up in its place.
     pub(super) fn turn(&mut self, path: &[u8]) -> Result<(), Refusal> {
+        self.turned = Some(self.gate.areas.of_forms(path, &self.gate.index));
         self.enter(self.gate.areas.of_target(path, &self.gate.index))
     }
 
@@ -297,7 +329,8 @@ impl Visit<'_> {
             return may_be_told.map(|()| answer);
         }
         let is_for_everybody = self.is_for_everybody();
-        for areas in self.gate.areas.of_forms(self.path, &self.gate.index) {
+        let turned = self.turned.into_iter().flatten();
+        for areas in self.gate.areas.of_forms(self.path, &self.gate.index).into_iter().chain(turned) {
             self.come_from(areas)?;
             if !is_for_everybody {
                 self.be_user(areas)?;
@@ -318,8 +351,12 @@ impl Visit<'_> {
         let is_denied = self.gate.denied.iter().filter(is_in).any(|(_, networks)| networks.contain(self.client));
         let allowed = self.gate.allowed.iter().rfind(is_in);
         if self.gate.is_closed || is_denied || allowed.is_some_and(|(_, networks)| !networks.contain(self.client)) {
-            let why = if is_denied { "is in deny_from" } else { "is not in allow_from" };
-            trace!(target: ROUTE, "access: {} {why}", self.client.map_or("unix:".to_owned(), |ip| ip.to_string()));
+            let why = if is_denied { "is in deny_from" } else { "is not in what allow_from says of this" };
+            let client = self.client.map_or("unix:".to_owned(), |ip| ip.to_string());
+            trace!(target: ROUTE, "access: {client} {why}");
+            self.gate
+                .not_let_in
+                .say(Level::Info, format_args!("{}: not for {client}, which {why}", self.path.escape_ascii()));
             return Err(Refusal::Forbidden);
         }
         Ok(())
@@ -328,18 +365,29 @@ impl Visit<'_> {
     /// Whether the client is a user who is let in, where that matters.
     fn be_user(&mut self, areas: u64) -> Result<(), Refusal> {
         let gate = self.gate;
-        match gate.asked.iter().rfind(|(area, _)| area & areas != 0) {
-            None | Some((_, Who::Everybody)) => Ok(()),
-            Some((_, Who::AnyUser)) => {
-                trace!(target: ROUTE, "access: for any user");
-                self.identify().map(|_| ())
+        let Some((_, rule)) = gate.asked.iter().rfind(|(area, _)| area & areas != 0) else { return Ok(()) };
+        let who = match &rule.who {
+            Who::Everybody => {
+                trace!(target: ROUTE, "access: for everybody by '{rule}' of auth");
+                return Ok(());
             }
-            Some((_, Who::Users(names))) => {
-                trace!(target: ROUTE, "access: for {}", names.join(", "));
-                let name = self.identify()?;
-                if names.iter().any(|allowed| **allowed == **name) { Ok(()) } else { Err(Refusal::Forbidden) }
-            }
-        }
+            Who::AnyUser => None,
+            Who::Users(names) => Some(names),
+        };
+        let has_credentials = self.authorization.is_some();
+        let name = self.identify().inspect_err(|refusal| {
+            let reason = match refusal {
+                Refusal::Forbidden | Refusal::Unknown if has_credentials => "name or password is wrong",
+                Refusal::Forbidden | Refusal::Unknown => "the request names none",
+                Refusal::Later(_) => "this client was wrong too often",
+                Refusal::Busy => "too many passwords are being checked",
+            };
+            trace!(target: ROUTE, "access: for users by '{rule}' of auth; {reason}");
+        })?;
+        let is_let_in = who.is_none_or(|names| names.iter().any(|allowed| **allowed == **name));
+        let whether = if is_let_in { "is one" } else { "is none of them" };
+        trace!(target: ROUTE, "access: for users by '{rule}' of auth; {name} {whether}");
+        if is_let_in { Ok(()) } else { Err(Refusal::Forbidden) }
     }
 
     /// As whom the client asks, by a name that is known or not, if that mattered.
@@ -354,7 +402,7 @@ impl Visit<'_> {
     /// Somebody said so about the very path that is asked for.
     fn is_for_everybody(&self) -> bool {
         let rule = self.gate.asked.iter().rfind(|(area, _)| area & self.asked != 0);
-        matches!(rule, Some((_, Who::Everybody)))
+        rule.is_some_and(|(_, rule)| rule.who == Who::Everybody)
     }
 
     /// The user's name.

@@ -17,11 +17,11 @@ use base64ct::{Base64, Encoding as _};
 use quick_cache::sync::Cache;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use super::PasswordLimits;
 use super::failures::Failures;
 use super::users::{User, Users, is_name};
+use super::{PasswordLimits, Verdict};
 use crate::files::Turns;
-use crate::http::slow;
+use crate::http::{background, slow};
 
 /// Credentials that are remembered.
 const REMEMBERED_MAX: usize = 1_024;
@@ -69,19 +69,6 @@ pub(super) struct Passwords {
     computed: AtomicUsize,
 }
 
-/// What credentials turn out to be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Right: the number of the user.
-    User(usize),
-    /// Wrong, whoever that claims to be.
-    Wrong(Option<Arc<str>>),
-    /// Not looked at, as this client was wrong too often; it may try again after this.
-    Later(Duration),
-    /// Not looked at, as too many others are.
-    Busy,
-}
-
 impl Passwords {
     pub(super) fn new(users: &Users, shared: Arc<Shared>) -> Self {
         let mut key = [0; 16];
@@ -108,10 +95,24 @@ impl Passwords {
             return Verdict::User(number);
         }
         let Some(credentials) = parse(authorization) else { return Verdict::Wrong(None) };
+        // Who has to wait anyway takes nobody's place in front of the turns.
+        match self.shared.failures.wait(client, Instant::now()) {
+            Some(wait) => Verdict::Later(wait),
+            None => slow(|| self.judge_in_turn(digest, &credentials, client)),
+        }
+    }
+
+    fn judge_in_turn(&self, digest: Digest, credentials: &Credentials, client: Option<IpAddr>) -> Verdict {
+        let Some(_turn) = self.shared.turns.begin(digest) else { return Verdict::Busy };
+        // The same may just have been computed for another request, as browsers send several at once.
+        if let Some(number) = self.recall(&digest) {
+            return Verdict::User(number);
+        }
         if let Err(wait) = self.shared.failures.begin(client, Instant::now()) {
             return Verdict::Later(wait);
         }
-        let verdict = slow(|| self.compute(digest, &credentials));
+        // Guesses by the thousand get what others leave of the processors.
+        let verdict = background(|| self.compute(digest, credentials)).unwrap_or(Verdict::Busy);
         if !matches!(verdict, Verdict::Wrong(_)) {
             self.shared.failures.take_back(client);
         }
@@ -119,11 +120,6 @@ impl Passwords {
     }
 
     fn compute(&self, digest: Digest, credentials: &Credentials) -> Verdict {
-        let Some(_turn) = self.shared.turns.begin(digest) else { return Verdict::Busy };
-        // Somebody else may just have had it computed.
-        if let Some(number) = self.recall(&digest) {
-            return Verdict::User(number);
-        }
         let name = credentials.name();
         let known = self.users.iter().position(|user| user.name.as_bytes() == name);
         // By the name, so that one that is unknown takes the same time each time it is tried.

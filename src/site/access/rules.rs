@@ -95,7 +95,17 @@ impl fmt::Display for NetworkRule {
 }
 
 /// A slash at the end means nothing: who protects `/private/` means the page that `/private` is, too.
+///
+/// What is written as in a URL would match nothing, and what was to be kept would be open.
 fn parse_pattern(text: &str) -> Result<Pattern, String> {
+    if text.contains("//") {
+        return Err("expected a path with single slashes".to_owned());
+    }
+    let is_encoded =
+        |(at, _): (usize, &str)| text.get(at + 1..at + 3).is_some_and(|digits| u8::from_str_radix(digits, 16).is_ok());
+    if text.match_indices('%').any(is_encoded) {
+        return Err("expected a path as it is, not as in a URL; a question mark stands for a space".to_owned());
+    }
     let path = text.trim_end_matches('/');
     if path.is_empty() { "/*".parse() } else { path.parse() }
 }
@@ -137,6 +147,8 @@ mod tests {
     fn what_is_no_rule_is_told() {
         for (text, reason) in [
             ("/a[", "unclosed"),
+            ("/my%20dir", "not as in a URL"),
+            ("/a//b", "single slashes"),
             ("!", "/*"),
             ("/../a", "dot segments"),
             ("/a an:na", "'an:na' is no name of a user"),

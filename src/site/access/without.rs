@@ -3,10 +3,9 @@
 use core::net::IpAddr;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::PasswordLimits;
 use super::users::Users;
+use super::{PasswordLimits, Verdict};
 
 /// A hash of a password; there is none.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,16 +35,6 @@ impl Shared {
 
 /// The passwords of a site; none.
 pub(super) struct Passwords;
-
-/// What credentials turn out to be: wrong.
-#[derive(Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the other verdicts are those of the feature `auth`")]
-pub(super) enum Verdict {
-    User(usize),
-    Wrong(Option<Arc<str>>),
-    Later(Duration),
-    Busy,
-}
 
 impl Passwords {
     pub(super) fn new(_users: &Users, _shared: Arc<Shared>) -> Self {
