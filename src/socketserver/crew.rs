@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
 #[cfg(target_os = "linux")]
 use rustix::process::{getpriority_process, setpriority_process};
+
+use super::parking::lock;
 
 thread_local! {
     /// The crew that this thread works in.
@@ -94,8 +96,23 @@ pub(super) struct Crew {
     /// Threads that are not in `slow`.
     runnable: AtomicUsize,
     workers_max: usize,
+    /// Threads that are no spare ones.
+    regular: AtomicUsize,
+    resting: Mutex<Resting>,
+    /// For those who rest.
+    called: Condvar,
     hire: OnceLock<Box<Hire>>,
     said_full: AtomicBool,
+}
+
+/// Spare workers that nobody needs at present.
+#[derive(Default)]
+struct Resting {
+    workers: usize,
+    /// How many of them were called and have not woken up yet; they count as runnable again.
+    called: usize,
+    /// There is nothing to rest for.
+    is_over: bool,
 }
 
 /// Starts a thread that works until it is told to leave; `true` for a spare one.
@@ -107,6 +124,9 @@ impl Crew {
             workers: AtomicUsize::new(0),
             runnable: AtomicUsize::new(0),
             workers_max,
+            regular: AtomicUsize::new(0),
+            resting: Mutex::default(),
+            called: Condvar::new(),
             hire: OnceLock::new(),
             said_full: AtomicBool::new(false),
         })
@@ -126,7 +146,9 @@ impl Crew {
             return Ok(());
         }
         self.runnable.fetch_add(1, Ordering::SeqCst);
+        self.regular.fetch_add(usize::from(!spare), Ordering::SeqCst);
         hire(spare).inspect_err(|_| {
+            self.regular.fetch_sub(usize::from(!spare), Ordering::SeqCst);
             self.runnable.fetch_sub(1, Ordering::SeqCst);
             self.workers.fetch_sub(1, Ordering::SeqCst);
         })
@@ -157,9 +179,65 @@ impl Crew {
         self.workers.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Whether more workers can run than there are regular ones: so many threads on few processors are in each other's way.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.runnable.load(Ordering::SeqCst) > self.regular.load(Ordering::SeqCst)
+    }
+
+    /// A spare worker rests until it is called, or everything ends. False when it was not called in this time: then it has
+    /// left the crew.
+    pub(super) fn rest(&self, patience: Duration) -> bool {
+        let regular = self.regular.load(Ordering::SeqCst);
+        let one_less = |runnable: usize| (runnable > regular.max(1)).then(|| runnable - 1);
+        if self.runnable.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err() {
+            return true;
+        }
+        let mut resting = lock(&self.resting);
+        resting.workers += 1;
+        let has_to_wait = |resting: &mut Resting| resting.called == 0 && !resting.is_over;
+        let waited = self.called.wait_timeout_while(resting, patience, has_to_wait);
+        let (mut resting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        resting.workers -= 1;
+        if resting.called > 0 {
+            resting.called -= 1;
+            return true;
+        }
+        let is_over = resting.is_over;
+        if is_over {
+            self.runnable.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.workers.fetch_sub(1, Ordering::SeqCst);
+        }
+        is_over
+    }
+
+    /// Has those who rest get up, from now on.
+    pub(super) fn end_rest(&self) {
+        lock(&self.resting).is_over = true;
+        self.called.notify_all();
+    }
+
+    #[cfg(test)]
+    pub(super) fn resting(&self) -> usize {
+        let resting = lock(&self.resting);
+        resting.workers - resting.called
+    }
+
+    /// Calls one of those who rest; false where nobody does.
+    fn call(&self) -> bool {
+        let mut resting = lock(&self.resting);
+        let is_there = resting.workers > resting.called;
+        if is_there {
+            resting.called += 1;
+            self.runnable.fetch_add(1, Ordering::SeqCst);
+            self.called.notify_one();
+        }
+        is_there
+    }
+
     /// A worker begins to wait elsewhere; the last one that could run is replaced.
     fn leave_queue(&self) {
-        if self.runnable.fetch_sub(1, Ordering::SeqCst) > 1 {
+        if self.runnable.fetch_sub(1, Ordering::SeqCst) > 1 || self.call() {
             return;
         }
         if let Err(error) = self.hire(true) {

@@ -337,6 +337,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             // A signal ends poll(2) early; then it waits again.
             let _ = poll(&mut [PollFd::new(&*shared.stop, PollFlags::IN)], None);
         }
+        crew.end_rest();
         // Who comes now finds nobody; who has come is answered.
         drop(file);
         let (mutex, condvar) = &shared.gone;
@@ -375,6 +376,9 @@ impl<H: DatagramHandler> Shared<H> {
                 // As in `pool.rs`, where cores are scarce the clients have their turn first: more has come then, and
                 // neither this worker nor another, whom the next datagram would wake, has to wait for it.
                 thread::yield_now();
+                if spare && crew.has_surplus() && !crew.rest(self.spare_idle_timeout) {
+                    break;
+                }
             } else if is_stopping {
                 crew.leave();
                 break;

@@ -191,6 +191,7 @@ impl<H: Handler> Pool<H> {
                 self.end(id, connection, End::Stopped);
             }
         }
+        self.crew.end_rest();
         self.push(Job::Leave);
         self.wait_until(FAREWELL, || self.crew.workers() == 0);
     }
@@ -240,7 +241,16 @@ impl<H: Handler> Pool<H> {
             if !spare {
                 continue;
             }
-            if served {
+            if served && self.crew.has_surplus() {
+                // What this worker was woken for may be there still.
+                if !self.queue.is_empty() {
+                    self.queue.wake_watcher(self.lot.poller());
+                }
+                if !self.crew.rest(self.spare_idle_timeout) {
+                    return;
+                }
+                idle_since = Instant::now();
+            } else if served {
                 idle_since = Instant::now();
             } else if idle_since.elapsed() >= self.spare_idle_timeout {
                 // A wake-up that reached this worker is for a job that nobody else was woken for.
@@ -552,6 +562,31 @@ mod tests {
         pool.crew.join();
         slow(|| assert_eq!(pool.crew.workers(), 2));
         wait_until(|| pool.crew.workers() == 1);
+        pool.stop.request();
+        pool.wind_down(Instant::now());
+        assert_eq!(pool.crew.workers(), 0);
+    }
+
+    /// Gives the workers something to do, and says whether one of them rests.
+    fn has_rested(pool: &Pool<Deaf>) -> bool {
+        if pool.queue.is_empty() {
+            pool.queue(0);
+        }
+        pool.crew.resting() > 0
+    }
+
+    /// However busy the others are: so many threads would be in each other's way.
+    #[test]
+    fn spare_workers_rest_when_all_are_back_and_are_called_first() {
+        let pool = pool(|options| options.spare_idle_timeout = Duration::from_secs(600));
+        pool.start(1).unwrap();
+        pool.crew.join();
+        slow(|| assert_eq!(pool.crew.workers(), 2));
+        // Whoever is spare gets a job sooner or later, and then sees that it isn't needed. (The test is one of the crew by
+        // halves: it was away, and has come back, so that it counts.)
+        wait_until(|| has_rested(&pool));
+        slow(|| assert_eq!(pool.crew.workers(), 2, "nobody new"));
+        wait_until(|| has_rested(&pool));
         pool.stop.request();
         pool.wind_down(Instant::now());
         assert_eq!(pool.crew.workers(), 0);
