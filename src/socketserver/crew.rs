@@ -26,10 +26,10 @@ pub fn slow<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// How far work in the background steps back, as nice(1) does: to a tenth of what another thread gets that wants the same
-/// processor.
+/// How far work in the background steps back, as nice(1) does: as far as one can, to a sixtieth of what another thread gets
+/// that wants the same processor.
 #[cfg(target_os = "linux")]
-const BACKGROUND_NICENESS: i32 = 10;
+const BACKGROUND_NICENESS: i32 = 19;
 
 /// Runs work that only computes, and that strangers can ask for, behind everybody else: as [`slow`], on a thread of its own,
 /// which on Linux has a lower priority. A panic of the work is one of the caller.
