@@ -213,7 +213,7 @@ impl<H: Handler> SocketHandler for Service<H> {
                 lines: &self.lines,
                 now: Instant::now(),
                 begun: stream.ready_since().filter(|_| begins),
-                bytes_left: self.limits.turn_bytes_max.max(1),
+                bytes_left: self.limits.turn_bytes(stream.waiting()),
                 requests_left: self.limits.turn_requests_max.max(1),
                 leaves_idle: false,
                 session,

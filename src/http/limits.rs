@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+/// Bytes of all turns of a queue together, before the one who comes last has its first: it should not wait for long.
+const ROUND_BYTES: u64 = 64 << 20;
+
+/// Below this a turn costs more than what it sends.
+const TURN_BYTES_MIN: u64 = 64 << 10;
+
 /// What one connection may ask, hold and take. Sizes are bytes; times run from the start of what they bound, and bytes
 /// that trickle in do not extend them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +32,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Bytes a second, over `write_timeout`, below which a response is cut off. Default: 256.
     pub write_rate_min: u64,
-    /// Body bytes read or written for one connection before the others have their turn. Default: 1 MiB.
+    /// Body bytes read or written for one connection before the others have their turn; less where many others wait.
+    /// Default: 1 MiB.
     pub turn_bytes_max: u64,
     /// Requests answered for one connection before the others have their turn. Default: 32.
     pub turn_requests_max: u32,
@@ -35,6 +42,14 @@ pub struct Limits {
     pub linger_timeout: Duration,
     /// The bytes read and thrown away in that time. Default: 64 MiB.
     pub linger_bytes_max: u64,
+}
+
+impl Limits {
+    /// The bytes of a turn, with so many who wait for theirs.
+    pub(super) fn turn_bytes(&self, waiting: usize) -> u64 {
+        let share = ROUND_BYTES / (waiting as u64 + 1);
+        share.max(TURN_BYTES_MIN).min(self.turn_bytes_max).max(1)
+    }
 }
 
 /// The end of a time that begins now; a time that never ends is cut to a year.
@@ -63,6 +78,28 @@ impl Default for Limits {
             turn_requests_max: 32,
             linger_timeout: Duration::from_secs(2),
             linger_bytes_max: 64 << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_shorter_where_many_wait() {
+        for (bytes_max, waiting, expected) in [
+            (1 << 20, 0, 1 << 20),
+            (1 << 20, 63, 1 << 20),
+            (1 << 20, 127, 512 << 10),
+            (1 << 20, 1_023, 64 << 10),
+            (1 << 20, 100_000, 64 << 10),
+            (1 << 30, 0, 64 << 20),
+            (4_096, 1_000, 4_096),
+            (0, 0, 1),
+        ] {
+            let limits = Limits { turn_bytes_max: bytes_max, ..Limits::default() };
+            assert_eq!(limits.turn_bytes(waiting), expected, "{bytes_max} {waiting}");
         }
     }
 }

@@ -318,6 +318,7 @@ impl<H: Handler> Pool<H> {
         tenancy: u32,
     ) -> io::Result<Next> {
         let stream = &mut connection.stream;
+        stream.waiting = self.queue.len();
         if connection.is_refused {
             self.handler.refuse(stream);
             return Ok(Next::Close);
@@ -496,6 +497,10 @@ impl Queue {
         if !self.is_empty() {
             self.wake_watcher(poller);
         }
+    }
+
+    fn len(&self) -> u32 {
+        self.receiver.len().try_into().unwrap_or(u32::MAX)
     }
 
     fn is_empty(&self) -> bool {

@@ -34,6 +34,7 @@ pub struct Stream {
     peer: Peer,
     incoming: Incoming,
     ready_since: Option<Instant>,
+    pub(super) waiting: u32,
 }
 
 /// What reading and writing share.
@@ -82,7 +83,7 @@ impl Stream {
 
     fn new(socket: Socket, peer: Peer, stop: Arc<Stop>) -> Self {
         let link = Link { socket, stop, deadline: None, receive_timeout: WAIT_MAX };
-        Self { link, peer, incoming: Incoming::default(), ready_since: None }
+        Self { link, peer, incoming: Incoming::default(), ready_since: None, waiting: 0 }
     }
 
     /// How long a blocking read waits, where that is set.
@@ -116,6 +117,13 @@ impl Stream {
     #[must_use]
     pub fn ready_since(&self) -> Option<Instant> {
         self.ready_since
+    }
+
+    /// How many other connections waited for their turn when this one began, about: a handler may do less at once where
+    /// there are many.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting as usize
     }
 
     /// Reads what is there; 0 is the end of the stream.
