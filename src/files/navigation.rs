@@ -39,8 +39,7 @@ fn is_weight_0(parameter: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Fields, Target, Version};
-    use crate::socketserver::{Address, Peer};
+    use crate::http::{Address, Fields, Peer, Target, Version};
 
     const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
 

@@ -44,6 +44,9 @@ pub use write::PreparedHead;
 // What handlers of this layer need of the one below.
 pub(crate) use crate::socketserver::cores;
 pub use crate::socketserver::{Throttle, background, slow};
+// What their tests make requests of.
+#[cfg(test)]
+pub(crate) use crate::socketserver::{Address, Peer};
 
 /// The target of log lines (level trace) in which handlers tell, step by step, how they come to an answer: a word and a
 /// colon, and what it means for this request.
