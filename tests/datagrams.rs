@@ -178,6 +178,24 @@ fn a_stop_handles_what_has_come() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_burst_waits_for_its_turn() {
+    // Each takes some 768 bytes of what the system allows, which counts twice.
+    const TRUE_BYTES: usize = 1_024;
+    let Ok(allowed) = std::fs::read_to_string("/proc/sys/net/core/rmem_max") else {
+        return eprintln!("skipped: this system doesn't say what it allows");
+    };
+    let burst = 2 * allowed.trim().parse::<usize>().unwrap().min(4 << 20) / TRUE_BYTES;
+    let handled = Arc::new(Mutex::new(0));
+    let server = UdpServer::bind("127.0.0.1:0", Counting(Arc::clone(&handled))).unwrap();
+    let client = client(&server);
+    (0..burst).for_each(|_| assert_eq!(client.send(b"at once").unwrap(), 7));
+    assert_eq!(server.lost(), 0, "of {burst}");
+    server.stopper().shutdown();
+    server.serve_forever().unwrap();
+    assert_eq!(*handled.lock().unwrap(), burst as u64);
+}
+
+#[test]
 fn losses_are_counted() {
     const SENT: u64 = 5_000;
     let mut sockets = SocketOptions::default();

@@ -28,6 +28,10 @@ use super::stop::{Stop, Stopper};
 /// The longest datagram there is.
 pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 
+/// What a UDP socket asks the system to keep for it, where nothing is said of that. Datagrams come in bursts, and nobody sends
+/// again what finds no room. The system gives what it allows.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
 /// Datagrams that a worker takes before it looks whether the server stops.
 const BATCH: usize = 64;
 
@@ -242,6 +246,13 @@ fn udp_at(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
         socket.set_reuse_port(true)?;
     }
     set_buffers(&socket, options)?;
+    if options.receive_buffer_bytes.is_none() {
+        // A system that allows less and says so (Linux gives less) is asked for less.
+        let mut bytes = RECEIVE_BUFFER_BYTES;
+        while bytes > socket.recv_buffer_size()? && socket.set_recv_buffer_size(bytes).is_err() {
+            bytes /= 2;
+        }
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)

@@ -106,7 +106,9 @@ pub struct SocketOptions {
     /// SO_KEEPALIVE: a peer that vanished without a word is noticed, after hours by default of the system. Default: false, as
     /// deadlines notice sooner.
     pub keepalive: bool,
-    /// SO_RCVBUF in bytes, of each connection. Default: none, which leaves it to the system to fit them to the connection.
+    /// SO_RCVBUF in bytes, of each connection, or of the socket of a [`UdpServer`](super::UdpServer). Default: none, which
+    /// leaves it to the system to fit them to the connection; a `UdpServer` asks for 4 MiB then, as far as the system
+    /// allows (`net.core.rmem_max`), so that bursts are not lost.
     pub receive_buffer_bytes: Option<usize>,
     /// SO_SNDBUF in bytes, of each connection. Default: none, as above.
     pub send_buffer_bytes: Option<usize>,
