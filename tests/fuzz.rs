@@ -44,6 +44,11 @@ fn conditions() {
 }
 
 #[test]
+fn clients() {
+    replay("client");
+}
+
+#[test]
 fn configurations() {
     replay("config");
 }

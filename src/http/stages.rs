@@ -1,8 +1,14 @@
 //! What `benches/stages.rs` and `tests/fuzz` run, which have no way to private modules; no part of the API.
 
+use core::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use httparse::Header;
+
 use super::body::BodyReader;
+use super::client::{Client, Proxies};
+use super::headers::Fields;
+use super::introduction::{self, Introduction};
 use super::limits::Limits;
 use super::request::{HeadScan, NO_FIELDS, Refusal, Request, Version, parse, settle_version};
 use super::response::Response;
@@ -75,6 +81,25 @@ fn receive_or_refuse<'p>(mut pieces: impl Iterator<Item = &'p [u8]>, limits: &Li
         (bytes, is_done) = (bytes + fed.0, fed.1);
     }
     Ok(Received::Complete { head: format!("{head:?}"), head_bytes, content, bytes: head_bytes + bytes })
+}
+
+/// Reads how a proxy introduces its client: the bytes of the introduction and the client it names, once all of it is there.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn introduce(bytes: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, &'static str> {
+    introduction::read(bytes).map(|introduction| match introduction {
+        Introduction::Partial => None,
+        Introduction::Complete { bytes, client } => Some((bytes, client)),
+    })
+}
+
+/// Whom a proxy on 127.0.0.1 names in these field lines, all of this name.
+pub fn named_client(proxies: &Proxies, name: &str, values: &[&[u8]]) -> (Option<IpAddr>, Option<u16>) {
+    let lines: Vec<_> = values.iter().map(|value| Header { name, value }).collect();
+    let peer = peer();
+    let client = proxies.client(Client::Peer(&peer), Fields::of(&lines));
+    (client.ip(), client.port())
 }
 
 /// Makes the bytes of a response, as far as they aren't sent from where they are.

@@ -5,6 +5,7 @@
 //! no plan. Every plan means something, and so does every input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a check says what it expects by panicking")]
 
+pub mod client;
 pub mod conditional;
 pub mod config;
 pub mod connection;
@@ -22,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("target", target::check),
     ("range", range::check),
     ("conditional", conditional::check),
+    ("client", client::check),
     ("config", config::check),
     ("connection", connection::check),
 ];
