@@ -249,7 +249,7 @@ impl Files {
             }
             miss => Err(miss),
         });
-        let shown = path.as_path().display();
+        let shown = path.as_bytes().escape_ascii();
         match &opened {
             Ok(Found::File(..)) => trace!(target: ROUTE, "look: {shown} is a file"),
             Ok(Found::Directory(_)) => trace!(target: ROUTE, "look: {shown} is a directory"),
@@ -263,7 +263,7 @@ impl Files {
     fn is_hidden(&self, path: &SafePath) -> bool {
         let hiding = self.options.hide.iter().find(|pattern| pattern.covers(&self.in_site(path.as_bytes())));
         if let Some(pattern) = hiding {
-            trace!(target: ROUTE, "hide: {} by '{pattern}'{}", path.as_path().display(), pattern.place);
+            trace!(target: ROUTE, "hide: {} by '{pattern}'{}", path.as_bytes().escape_ascii(), pattern.place);
         }
         hiding.is_some()
     }
@@ -310,7 +310,7 @@ impl Files {
         stat: &Stat,
         mut evidence: Evidence,
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
-        trace!(target: ROUTE, "file: {}", self.root.locate(path).display());
+        trace!(target: ROUTE, "file: {}", self.root.show(path));
         let presentation = self.presentation(key, path);
         let origin = self.origin(path, &presentation, FileVersion::of_stat(stat).bytes);
         let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -84,6 +84,11 @@ impl Root {
     /// Where a path lies, for looking whether it has changed; never for opening.
     pub(super) fn locate(&self, path: &SafePath) -> PathBuf {
         self.path.join(path.as_path())
+    }
+
+    /// Where a path lies, for people: whoever asks has chosen it, so it is escaped.
+    pub(super) fn show(&self, path: &SafePath) -> String {
+        self.locate(path).as_os_str().as_bytes().escape_ascii().to_string()
     }
 
     /// Opens a regular file, or finds that it is a directory. The root is opened anew each time: it may have been

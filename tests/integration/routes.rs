@@ -319,6 +319,25 @@ fn rules_are_told_with_their_place() {
     );
 }
 
+/// Whoever asks has chosen the names: they must not tell a terminal to do anything.
+#[test]
+fn names_are_shown_escaped() {
+    let site =
+        Site::with(&[("www/a\u{1b}[2Jb.txt", "file"), ("www/hid\u{9b}den", "file"), ("www/d\u{7f}ir/a.txt", "file")]);
+    for (path, shown) in [
+        ("/a%1b[2Jb.txt", "/a\\x1b[2Jb.txt"),
+        ("/a%1b.txt", "look a\\x1b.txt isn't there"),
+        ("/d%7fir/", "list DIR/www/d\\x7fir"),
+        ("/hid%c2%9bden", "hide hid\\xc2\\x9bden by"),
+    ] {
+        let ended = routes(&site, &[path, "--list", "--hide", "hid*"]);
+        let text = ended.stdout.replace(site.path().to_str().unwrap(), "DIR");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(shown), "{path}: {words}");
+        assert!(!ended.stdout.contains(|character: char| character.is_control() && character != '\n'), "{ended:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_asked_is_a_mistake() {
     let site = site();

@@ -143,7 +143,7 @@ impl Files {
         listable: &Listable,
         query: Option<&[u8]>,
     ) -> Response {
-        trace!(target: ROUTE, "list: {}", self.root.locate(&listable.path).display());
+        trace!(target: ROUTE, "list: {}", self.root.show(&listable.path));
         let Some(view) = View::parse(query, request.fields) else {
             trace!(target: ROUTE, "query: sort, order or page has a value that it can't have");
             return self.error(StatusCode::BAD_REQUEST, asked, request.begun);
