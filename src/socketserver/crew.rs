@@ -1,14 +1,10 @@
 //! How many workers there are, how many of them can run, and the spare ones that stand in for those that wait.
 
 use std::cell::{Cell, RefCell};
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
-
-#[cfg(target_os = "linux")]
-use rustix::process::{getpriority_process, setpriority_process};
 
 use super::parking::lock;
 
@@ -25,40 +21,6 @@ pub fn slow<T>(work: impl FnOnce() -> T) -> T {
     let _absent = Absent::begin();
     work()
 }
-
-/// How far work in the background steps back, as nice(1) does: as far as one can, to a sixtieth of what another thread gets
-/// that wants the same processor.
-#[cfg(target_os = "linux")]
-const BACKGROUND_NICENESS: i32 = 19;
-
-/// Runs work that only computes, and that strangers can ask for, behind everybody else: as [`slow`], on a thread of its own,
-/// which on Linux has a lower priority. A panic of the work is one of the caller.
-///
-/// # Errors
-/// When the system has no thread to spare; the work is not begun.
-pub fn background<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    slow(|| {
-        thread::scope(|scope| {
-            let begin = || {
-                step_back();
-                work()
-            };
-            let thread = thread::Builder::new().name("background".to_owned()).spawn_scoped(scope, begin)?;
-            thread.join().map_err(|payload| resume_unwind(payload))
-        })
-    })
-}
-
-/// For the present thread alone, to which Linux applies what POSIX says of processes.
-#[cfg(target_os = "linux")]
-fn step_back() {
-    let niceness = getpriority_process(None).unwrap_or_default() + BACKGROUND_NICENESS;
-    // To step back is always permitted; where a sandbox knows nothing of it, it goes on as it is.
-    let _ = setpriority_process(None, niceness);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn step_back() {}
 
 /// Waits so long, as [`slow`] work.
 pub fn pause(time: Duration) {

@@ -70,6 +70,7 @@
 mod acceptor;
 mod address;
 mod alarm;
+mod background;
 mod bind;
 mod blocking;
 mod clients;
@@ -94,9 +95,11 @@ mod stream;
 mod throttle;
 
 pub use address::{Address, Credentials, Peer, UnixName};
+pub use background::background;
+pub(crate) use background::in_shares;
 pub use bind::{ListenError, ToListeners};
 pub use blocking::blocking;
-pub use crew::{background, pause, slow};
+pub use crew::{pause, slow};
 pub use datagram::{
     DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Losses, Sender, Udp, UdpServer, UnixDatagram,
     UnixDatagramServer,

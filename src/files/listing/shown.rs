@@ -2,12 +2,17 @@
 
 use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, statat};
 
+use super::SLOW_ENTRIES;
 use super::catalogue::{Catalogue, Nature};
 use super::query::{Sort, View};
 use crate::files::Files;
 use crate::files::root::{Directory, Found, identity};
 use crate::files::stamp::{Evidence, Stamp};
 use crate::files::target::SafePath;
+use crate::http::in_shares;
+
+/// A helper takes so many entries at once: little enough that nobody has to wait for it long, as others go before it.
+const SHARE_ENTRIES: usize = 128;
 
 /// What a page shows of a directory.
 #[derive(Debug)]
@@ -95,7 +100,22 @@ impl<'d> Looking<'d> {
         (view.page <= pages).then(|| Shown { rows: on_page.into_iter().filter_map(look).collect(), total, pages })
     }
 
+    /// What is to be put in order, and then on pages.
     fn candidates<'c>(&self, catalogue: &'c Catalogue, view: &View) -> Vec<Candidate<'c>> {
+        if catalogue.len() <= SLOW_ENTRIES {
+            return self.candidates_among(catalogue.range(0..catalogue.len()), view);
+        }
+        // To look at each costs most by far.
+        let shares =
+            in_shares(catalogue.len(), SHARE_ENTRIES, |share| self.candidates_among(catalogue.range(share), view));
+        shares.into_iter().flatten().collect()
+    }
+
+    fn candidates_among<'c>(
+        &self,
+        entries: impl Iterator<Item = (&'c [u8], Nature)>,
+        view: &View,
+    ) -> Vec<Candidate<'c>> {
         let mut filter = Filter::new(&view.filter);
         let rank = |row: &Row<'_>| match view.sort {
             Sort::Name => 0,
@@ -110,7 +130,7 @@ impl<'d> Looking<'d> {
             let row = if is_doubtful { self.look_into(name) } else { self.look(name, is_directory) }?;
             Some(Candidate { name, is_directory: row.is_directory, is_doubtful, rank: rank(&row) })
         };
-        catalogue.iter().filter(|(name, _)| filter.matches(name)).filter_map(candidate).collect()
+        entries.filter(|(name, _)| filter.matches(name)).filter_map(candidate).collect()
     }
 
     /// Leaves out what a request would be told is not there. Gives whether that holds as long as all is in the same
