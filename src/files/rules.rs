@@ -240,6 +240,14 @@ impl ErrorPage {
     }
 }
 
+impl ErrorPage {
+    /// The path of the page, from the root.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+}
+
 impl FromStr for ErrorPage {
     type Err = String;
 

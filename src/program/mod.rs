@@ -17,16 +17,17 @@ mod log_writer;
 mod logging;
 mod routes;
 mod signals;
+mod warnings;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::{env, fmt, io};
 
 use log::{info, warn};
-use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use salver::cli::{Args, Cli, Command};
 use salver::config::{self, Config};
-use salver::files::{Listing, Symlinks};
+use salver::files::Listing;
 use salver::http::Service;
 use salver::site::{self, SiteOptions, Sites};
 use salver::socketserver::{Server, descriptors_reserved};
@@ -108,7 +109,7 @@ fn load(args: &Args) -> Result<Config, Failure> {
 
 /// Prints this of a configuration, and what a server would warn of at its start.
 fn tell(config: &Config, text: &str) -> Result<(), Failure> {
-    let warnings = config.notes.iter().cloned().chain(risks(config).map(str::to_owned));
+    let warnings = config.notes.iter().cloned().chain(warnings::of(config));
     // Where standard error is closed there is nobody to warn.
     warnings.for_each(|warning| drop(writeln!(io::stderr(), "salver: warning: {warning}")));
     print(text).map_err(|error| Failure::System("standard output", error))
@@ -127,7 +128,7 @@ fn run_server(args: &Args) -> Result<(), Failure> {
 fn serve(config: Config) -> Result<(), Failure> {
     config.notes.iter().for_each(|note| warn!("{note}"));
     let listeners = listen::all(&config).map_err(Failure::Listen)?;
-    risks(&config).for_each(|risk| warn!("{risk}"));
+    warnings::of(&config).for_each(|warning| warn!("{warning}"));
     let text = banner::text(&config, &listeners);
     let service = Service::new(sites(&config, listen::is_local(&listeners)), config.limits);
     let service = service.behind(config.proxies).log_format(config.log_format);
@@ -172,21 +173,6 @@ fn sites(config: &Config, is_local: bool) -> Sites {
         info!("{names}: {}", logging::one_line(&site.files.root.display().to_string()));
     }
     Sites::new(options)
-}
-
-/// What is at the user's own risk.
-fn risks(config: &Config) -> impl Iterator<Item = &'static str> {
-    let mut all_files = config.hosts.iter().map(|host| &host.site.files).chain([&config.files]);
-    let follows = all_files.any(|files| files.symlinks == Symlinks::Follow);
-    let mut roots = config.hosts.iter().map(|host| &host.site.files.root).chain([&config.files.root]);
-    let log = config.log_file.as_deref().and_then(|file| file.parent()?.canonicalize().ok());
-    let exposed = log.is_some_and(|log| roots.any(|root| root.canonicalize().is_ok_and(|root| log.starts_with(root))));
-    let risks = [
-        (exposed, "log_file lies in the root: it isn't served, but copies of it would be; move it elsewhere"),
-        (geteuid().is_root(), "running as root: use an account that may read the site and no more; see SECURITY.md"),
-        (follows, "symlinks = \"follow\": links are followed wherever they lead, out of the root too"),
-    ];
-    risks.into_iter().filter_map(|(applies, risk)| applies.then_some(risk))
 }
 
 /// Idle connections are cheap here, so the only limit that makes sense is the highest there is.

@@ -51,6 +51,23 @@ fn everything_in_effect_is_told_with_its_source() {
     }
 }
 
+#[test]
+fn pages_that_stand_in_for_others_should_be_there() {
+    let site = Site::with(&[("www/404.html", ""), ("www/sorry.html", ""), ("www/wait/index.html", "")]);
+    let pages = ["404=/404.html", "403=/sorry", "503=/wait", "500=/500.html", "4xx=/50%30.html"];
+    let pages = pages.iter().flat_map(|page| ["--error-page", page]);
+    let words: Vec<&str> = ["-d", "www", "--spa=app.html"].into_iter().chain(pages).collect();
+    let ended = check_config(&site, &words);
+    let text = ended.stderr.replace(site.path().to_str().unwrap(), "DIR");
+    let missing: Vec<_> = text.lines().filter(|line| line.contains("there is no")).collect();
+    let expected = [
+        "salver: warning: spa app.html: there is no app.html in DIR/www, so it can't be sent",
+        "salver: warning: error_page 500=/500.html: there is no 500.html in DIR/www, so it can't be sent",
+    ];
+    assert_eq!(missing, expected, "{text}");
+    assert_eq!(ended.status, Some(0));
+}
+
 /// What a start warns of, on standard error, so that standard output reads back.
 #[test]
 fn warnings_are_those_of_a_start() {
@@ -59,13 +76,20 @@ fn warnings_are_those_of_a_start() {
     let warnings: Vec<&str> =
         ended.stderr.lines().map(|line| line.strip_prefix("salver: warning: ").unwrap()).collect();
     let mut command = salver(site.path());
-    command.env("SALVER_PROT", "1").args(["-p", "0", "-c", "site.toml", "--log-file", "www/a.log"]);
+    command.envs([("SALVER_PROT", "1"), ("SALVER_SPA", "true")]).args([
+        "-p",
+        "0",
+        "-c",
+        "site.toml",
+        "--log-file",
+        "www/a.log",
+    ]);
     let mut server = Salver::run(&mut command);
     server.stop();
     let log = server.log();
     let logged: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once(" WARN ")?.1)).collect();
     assert_eq!(warnings, logged);
-    assert_eq!(warnings.len(), 3 + usize::from(geteuid().is_root()), "{warnings:?}");
+    assert_eq!(warnings.len(), 5 + usize::from(geteuid().is_root()), "{warnings:?}");
     for part in ["SALVER_PROT is no setting and is ignored", "log_file lies in the root", "symlinks = \"follow\""] {
         assert!(warnings.iter().any(|warning| warning.contains(part)), "{part}: {warnings:?}");
     }
