@@ -966,10 +966,11 @@ fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
 #[test]
 #[cfg(target_os = "linux")]
 fn work_in_the_background_steps_back() {
-    let niceness = || rustix::process::getpriority_process(None).unwrap();
-    let own = niceness();
-    assert_eq!(background(niceness).unwrap(), 19.max(own));
-    assert_eq!(niceness(), own);
+    use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy};
+    let policy = || thread_schedule_policy().unwrap();
+    let own = policy();
+    assert_eq!(background(policy).unwrap(), ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
+    assert_eq!(policy(), own);
     let panicked = std::panic::catch_unwind(|| background(|| panic!("a handler may know what to do with that")));
     assert!(panicked.is_err());
 }

@@ -6,20 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, thread};
 
 #[cfg(target_os = "linux")]
-use rustix::process::{getpriority_process, setpriority_process};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 
 use super::crew::slow;
-
-/// How far work in the background steps back, as nice(1) does: as far as one can, to a sixtieth of what another thread gets
-/// that wants the same processor.
-#[cfg(target_os = "linux")]
-const BACKGROUND_NICENESS: i32 = 19;
 
 /// Threads that help with one piece of work, at most.
 const HELPERS_MAX: usize = 3;
 
 /// Runs work that only computes, and that strangers can ask for, behind everybody else: as [`slow`], on a thread of its own,
-/// which on Linux has a lower priority. A panic of the work is one of the caller.
+/// which on Linux has the lowest priority there is. A panic of the work is one of the caller.
 ///
 /// # Errors
 /// When the system has no thread to spare; the work is not begun.
@@ -70,12 +67,13 @@ fn spawn<'scope, T: Send + 'scope>(
     })
 }
 
-/// For the present thread alone, to which Linux applies what POSIX says of processes.
+/// For the present thread alone: with SCHED_IDLE it runs where nobody else wants to, and who wakes up takes the processor from
+/// it at once. A niceness doesn't do that: another thread may have to wait for its whole slice, some milliseconds.
 #[cfg(target_os = "linux")]
 fn step_back() {
-    let niceness = getpriority_process(None).unwrap_or_default() + BACKGROUND_NICENESS;
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     // To step back is always permitted; where a sandbox knows nothing of it, it goes on as it is.
-    let _ = setpriority_process(None, niceness);
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
 }
 
 #[cfg(not(target_os = "linux"))]
