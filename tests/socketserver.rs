@@ -962,6 +962,32 @@ fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
     }
 }
 
+/// How much the system takes for a peer that doesn't read.
+#[cfg(target_os = "linux")]
+fn taken_unread(unsent_bytes_max: u32) -> usize {
+    let (taken, told) = channel();
+    let (handler, _ends) = Each::new(move |stream, _, _| {
+        // The limit counts from now on, and the last one alone.
+        [1 << 30, unsent_bytes_max, unsent_bytes_max].into_iter().try_for_each(|bytes| stream.limit_unsent(bytes))?;
+        let mut sum = 0;
+        while let Ok(written) = stream.try_write(&[0; 1 << 14]) {
+            sum += written;
+        }
+        drop(taken.send(sum));
+        Ok(Next::Wait(Interest::Read, far()))
+    });
+    let server = Running::start(handler, 1);
+    let _client = server.connect();
+    told.recv_timeout(PATIENCE).unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_system_takes_no_more_of_what_is_unsent_than_it_may() {
+    let (limited, unlimited) = (taken_unread(16 << 10), taken_unread(0));
+    assert!(limited < unlimited / 2, "{limited} {unlimited}");
+}
+
 /// Its thread alone does; who waits for it stays what it is.
 #[test]
 #[cfg(target_os = "linux")]

@@ -15,6 +15,7 @@ use log::{Level, debug, warn};
 
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::client::{Client, Proxies};
+use super::crowd::{Crowd, Place};
 use super::inbox::Inbox;
 use super::introduction::{self, Introduction};
 use super::limits::{Limits, end_of};
@@ -38,6 +39,7 @@ pub struct Service<H> {
     limits: Limits,
     proxies: Proxies,
     lines: Lines,
+    crowd: Crowd,
 }
 
 /// Lines of the log that peers cause.
@@ -55,7 +57,7 @@ impl<H: Handler> Service<H> {
     /// Has `handler` answer requests, within these limits.
     #[must_use]
     pub fn new(handler: H, limits: Limits) -> Self {
-        Self { handler, limits, proxies: Proxies::default(), lines: Lines::default() }
+        Self { handler, limits, proxies: Proxies::default(), lines: Lines::default(), crowd: Crowd::default() }
     }
 
     /// Believes these proxies who their clients are.
@@ -126,6 +128,8 @@ struct Answer {
     outgoing: Outgoing,
     record: Record,
     after: After,
+    /// Among those that take more than one turn.
+    place: Option<Place>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +215,7 @@ impl<H: Handler> SocketHandler for Service<H> {
                 limits: &self.limits,
                 proxies: &self.proxies,
                 lines: &self.lines,
+                crowd: &self.crowd,
                 now: Instant::now(),
                 begun: stream.ready_since().filter(|_| begins),
                 bytes_left: self.limits.turn_bytes(stream.waiting()),
@@ -262,6 +267,7 @@ struct Turn<'a, H> {
     limits: &'a Limits,
     proxies: &'a Proxies,
     lines: &'a Lines,
+    crowd: &'a Crowd,
     now: Instant,
     /// When the request had begun that comes first in this turn, if nothing of it was read before.
     begun: Option<Instant>,
@@ -560,11 +566,13 @@ impl<H: Handler> Turn<'_, H> {
     fn compose(&mut self, planned: Planned) -> Answer {
         let Planned { response, asked, record, after, .. } = planned;
         let buffer = std::mem::take(&mut self.buffers.outbox);
-        Answer { outgoing: Outgoing::new(response, asked, buffer, self.now, self.limits), record, after }
+        Answer { outgoing: Outgoing::new(response, asked, buffer, self.now, self.limits), record, after, place: None }
     }
 
     /// Writes an answer as far as it goes, and says what comes next.
     fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
+        // It saves memory and time; what is broken shows itself in the next line.
+        let _ = self.stream.limit_unsent(self.crowd.unsent_bytes_max(answer.outgoing.content_left()));
         match answer.outgoing.write(self.stream, &mut self.bytes_left, self.now, self.limits) {
             Ok(Progress::Done) => {
                 self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), false));
@@ -575,11 +583,11 @@ impl<H: Handler> Turn<'_, H> {
                 if answer.after == After::Close {
                     answer.after = After::Linger;
                 }
-                self.session.state = State::Writing(Box::new(answer));
+                self.go_on_later(answer);
                 Ok(Step::Over(Next::Wait(Interest::Write, until)))
             }
             Ok(Progress::Spent) => {
-                self.session.state = State::Writing(Box::new(answer));
+                self.go_on_later(answer);
                 Ok(Step::Over(Next::Again))
             }
             Err(error) => {
@@ -593,6 +601,11 @@ impl<H: Handler> Turn<'_, H> {
                 Err(error)
             }
         }
+    }
+
+    fn go_on_later(&mut self, mut answer: Answer) {
+        answer.place.get_or_insert_with(|| self.crowd.join());
+        self.session.state = State::Writing(Box::new(answer));
     }
 
     fn after(&mut self, after: After) -> Step {

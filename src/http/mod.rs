@@ -11,6 +11,7 @@
 mod body;
 mod client;
 mod connection;
+mod crowd;
 mod date;
 mod headers;
 mod inbox;

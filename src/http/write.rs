@@ -260,6 +260,12 @@ impl Outgoing {
         self.total_sent.saturating_sub(self.head_bytes as u64)
     }
 
+    /// Bytes of the content that have yet to be handed to the system.
+    pub(super) fn content_left(&self) -> u64 {
+        let later: u64 = self.later.iter().map(Body::len).sum();
+        (self.body.len() + later).saturating_sub(self.body_sent)
+    }
+
     /// Gives back the buffer, for the next response.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         self.bytes

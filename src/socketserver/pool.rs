@@ -1,7 +1,6 @@
-//! The workers and their queue.
+//! The workers and their one queue.
 //!
-//! A worker takes jobs from the queue: mostly of connections that something has come for, and now and then of those whose
-//! last turn was cut short, so that a request waits for no crowd of large responses; when there are none it watches the poller, as all idle workers do at once: the
+//! A worker takes jobs from the queue; when there are none it watches the poller, as all idle workers do at once: the
 //! system gives an event to one of them. Who gets some serves the first of these connections itself and queues the rest.
 //! So no thread is set apart for watching, a lone connection never changes hands, and an idle one costs no thread. The
 //! rules that keep this from losing a wake-up:
@@ -20,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::alarm::Alarm;
 use super::clients::Clients;
@@ -39,9 +38,6 @@ const SCAN_INTERVAL_STOPPING: Duration = Duration::from_millis(50);
 
 /// A worker that always finds a job looks for events after so many.
 const TURNS_BETWEEN_LOOKS: u32 = 16;
-
-/// One turn of so many goes to a connection whose last one was cut short, where others want it too.
-const CUT_PART: u32 = 4;
 
 /// How long a stop waits for workers after the last connection is gone or given up.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -180,11 +176,6 @@ impl<H: Handler> Pool<H> {
         self.queue.push_all([Job::Serve(id)]);
     }
 
-    /// The same of a connection that would go on if it were not for the others.
-    fn queue_cut(&self, id: SlotId) {
-        self.queue.push_cut(Job::Serve(id));
-    }
-
     /// Tells the connections of a stop.
     pub(super) fn say_stop(&self) {
         self.scan_due.store(0, Ordering::Relaxed);
@@ -230,7 +221,7 @@ impl<H: Handler> Pool<H> {
         let mut idle_since = Instant::now();
         let mut turns = 0;
         loop {
-            let job = if turns < TURNS_BETWEEN_LOOKS { self.queue.take(turns, self.lot.poller()) } else { None };
+            let job = if turns < TURNS_BETWEEN_LOOKS { self.queue.take(self.lot.poller()) } else { None };
             let served = match job {
                 Some(Job::Serve(id)) => {
                     turns += 1;
@@ -287,7 +278,7 @@ impl<H: Handler> Pool<H> {
             }
             Some(Ok(Next::Again)) => {
                 self.lot.requeue(id, connection);
-                self.queue_cut(id);
+                self.queue_behind(id);
             }
             Some(Ok(Next::Close)) => {
                 let end = connection.stream.end_of_close();
@@ -466,11 +457,10 @@ pub(super) fn unless_panicked<T>(work: impl FnOnce() -> T) -> Option<T> {
     None
 }
 
-/// The one queue, in two parts, and who waits for it to fill.
+/// The one queue, and who waits for it to fill.
 struct Queue {
-    fresh: (Sender<Job>, Receiver<Job>),
-    /// Connections whose last turn was cut short.
-    cut: (Sender<Job>, Receiver<Job>),
+    sender: Sender<Job>,
+    receiver: Receiver<Job>,
     /// Workers that watch, or are about to.
     watchers: AtomicUsize,
     /// A wake-up is under way to one of them.
@@ -480,9 +470,8 @@ struct Queue {
 impl Queue {
     /// There is room for every job that can exist, so a push never waits.
     fn new(jobs: usize) -> Self {
-        // The second grows as it is used, which is rarely: a bounded one takes its memory at once.
-        let (fresh, cut) = (bounded(jobs), unbounded());
-        Self { fresh, cut, watchers: AtomicUsize::new(0), waking: AtomicBool::new(false) }
+        let (sender, receiver) = bounded(jobs);
+        Self { sender, receiver, watchers: AtomicUsize::new(0), waking: AtomicBool::new(false) }
     }
 
     fn push(&self, job: Job, poller: &Poller) {
@@ -493,18 +482,12 @@ impl Queue {
     /// Pushes without a wake-up, which is then for the caller.
     fn push_all(&self, jobs: impl IntoIterator<Item = Job>) {
         // It can't be disconnected: both ends live in this struct.
-        jobs.into_iter().for_each(|job| drop(self.fresh.0.send(job)));
+        jobs.into_iter().for_each(|job| drop(self.sender.send(job)));
     }
 
-    fn push_cut(&self, job: Job) {
-        drop(self.cut.0.send(job));
-    }
-
-    /// The next job, if there is one, for a worker that has taken so many.
-    fn take(&self, taken: u32, poller: &Poller) -> Option<Job> {
-        let (fresh, cut) = (&self.fresh.1, &self.cut.1);
-        let (first, second) = if taken % CUT_PART == CUT_PART - 1 { (cut, fresh) } else { (fresh, cut) };
-        let job = first.try_recv().or_else(|_| second.try_recv()).ok()?;
+    /// The next job, if there is one.
+    fn take(&self, poller: &Poller) -> Option<Job> {
+        let job = self.receiver.try_recv().ok()?;
         self.wake_for_more(poller);
         Some(job)
     }
@@ -517,11 +500,11 @@ impl Queue {
     }
 
     fn len(&self) -> u32 {
-        (self.fresh.1.len() + self.cut.1.len()).try_into().unwrap_or(u32::MAX)
+        self.receiver.len().try_into().unwrap_or(u32::MAX)
     }
 
     fn is_empty(&self) -> bool {
-        self.fresh.1.is_empty() && self.cut.1.is_empty()
+        self.receiver.is_empty()
     }
 
     /// Rule 1: this first, then a look at the queue.
@@ -624,20 +607,6 @@ mod tests {
         pool.stop.request();
         pool.wind_down(Instant::now());
         assert_eq!(pool.crew.workers(), 0, "it has seen the word to leave");
-    }
-
-    #[test]
-    fn what_was_cut_short_comes_behind_what_is_fresh_but_comes() {
-        let (queue, poller) = (Queue::new(10), Poller::new().unwrap());
-        (100..103).for_each(|id| queue.push_cut(Job::Serve(id)));
-        queue.push_all((0..6).map(Job::Serve));
-        assert_eq!(queue.len(), 9);
-        let taken = (0..).map_while(|taken| match queue.take(taken, &poller)? {
-            Job::Serve(id) => Some(id),
-            Job::Leave => None,
-        });
-        assert_eq!(taken.collect::<Vec<_>>(), [0, 1, 2, 100, 3, 4, 5, 101, 102]);
-        assert!(queue.is_empty());
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Stream {
     incoming: Incoming,
     ready_since: Option<Instant>,
     pub(super) waiting: u32,
+    /// 0 for no limit.
+    unsent_bytes_max: u32,
 }
 
 /// What reading and writing share.
@@ -83,7 +85,7 @@ impl Stream {
 
     fn new(socket: Socket, peer: Peer, stop: Arc<Stop>) -> Self {
         let link = Link { socket, stop, deadline: None, receive_timeout: WAIT_MAX };
-        Self { link, peer, incoming: Incoming::default(), ready_since: None, waiting: 0 }
+        Self { link, peer, incoming: Incoming::default(), ready_since: None, waiting: 0, unsent_bytes_max: 0 }
     }
 
     /// How long a blocking read waits, where that is set.
@@ -170,6 +172,23 @@ impl Stream {
         #[cfg(not(target_os = "linux"))]
         let flags = SendFlags::NOSIGNAL;
         Ok(send(&*self, bytes, flags)?)
+    }
+
+    /// Has the system take no more than so many bytes beyond those that the peer has room for, from now on; 0 takes the limit
+    /// away again. Of TCP on Linux (TCP_NOTSENT_LOWAT); others take what fits their buffers.
+    ///
+    /// # Errors
+    /// What the system says of it.
+    pub fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
+        if bytes == self.unsent_bytes_max {
+            return Ok(());
+        }
+        self.unsent_bytes_max = bytes;
+        match &self.link.socket {
+            #[cfg(target_os = "linux")]
+            Socket::Tcp(socket) => socket2::SockRef::from(socket).set_tcp_notsent_lowat(bytes),
+            _ => Ok(()),
+        }
     }
 
     /// Writes what there is room for of several pieces, in one system call.

@@ -1,5 +1,6 @@
 //! Clients that want to keep it busy, to fill its memory, or to stay for ever.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::crowd::{Crowd, Manner, Tally};
@@ -121,6 +122,39 @@ fn a_range_flood_costs_no_more_than_the_file() {
     let mut visitor = Visitor::new(server.address);
     while crowd.tally().statuses.values().sum::<usize>() < 20 {
         check_visit(&mut visitor, 0);
+    }
+}
+
+/// Bytes that the system holds for peers of this port, each: the fifth column of its table.
+fn bytes_held(port: u16) -> Vec<u64> {
+    let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let of_port = lines.filter(|columns| columns[1].ends_with(&format!(":{port:04X}")));
+    of_port.map(|columns| u64::from_str_radix(columns[4].split(':').next().unwrap(), 16).unwrap()).collect()
+}
+
+/// A few may have what the system likes to give; it takes megabytes of each.
+#[test]
+fn a_crowd_of_slow_readers_holds_little_of_the_systems_memory() {
+    const FEW: usize = 64;
+    const LITTLE: u64 = 512 << 10;
+    // Each worker may be with one more when it is a crowd.
+    let few = FEW + std::thread::available_parallelism().map_or(64, std::num::NonZero::get) + 1;
+    let (site, count) = (site(), 3 * few);
+    let server = Salver::start(&site, &[]);
+    let crowd = Crowd::gather(server.address, count, PACE * 5, Manner::slow_reader("/large.bin"));
+    crowd.wait_until(|tally| tally.connected == count);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let held = bytes_held(server.address.port());
+        let [little, much] = [true, false]
+            .map(|is_little| held.iter().filter(|held| **held > 0 && (**held <= LITTLE) == is_little).count());
+        assert!(much <= few, "{much} hold much: {held:?}");
+        if little + much == count {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{little} and {much} of {count}: {held:?}");
+        check_visit(&mut Visitor::new(server.address), 0);
     }
 }
 

@@ -1,0 +1,57 @@
+//! How many responses are under way that take more than one turn, and what the system may have of each.
+//!
+//! By itself it takes some megabytes of each, whether its peer has room for them or not. That is quickest for a few; but
+//! a thousand peers that read slowly keep it busy with that, and everybody else waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// More responses than these are a crowd.
+const FEW: usize = 64;
+
+/// What the system may have of each response of a crowd, beyond what its peer has room for.
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
+
+/// Responses under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Crowd(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Crowd {
+    pub(super) fn join(&self) -> Place {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Place(Arc::clone(&self.0))
+    }
+
+    /// What the system may have of a response with so many bytes to come; 0 means no limit.
+    pub(super) fn unsent_bytes_max(&self, bytes: u64) -> u32 {
+        let is_crowd = bytes > u64::from(UNSENT_BYTES_MAX) && self.0.load(Ordering::Relaxed) > FEW;
+        if is_crowd { UNSENT_BYTES_MAX } else { 0 }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_responses_are_limited_in_a_crowd() {
+        let (crowd, large) = (Crowd::default(), 1 << 20);
+        let mut places: Vec<_> = (0..FEW).map(|_| crowd.join()).collect();
+        assert_eq!(crowd.unsent_bytes_max(large), 0);
+        places.push(crowd.join());
+        assert_eq!(crowd.unsent_bytes_max(large), UNSENT_BYTES_MAX);
+        assert_eq!(crowd.unsent_bytes_max(UNSENT_BYTES_MAX.into()), 0);
+        places.pop();
+        assert_eq!(crowd.unsent_bytes_max(large), 0);
+    }
+}
