@@ -195,6 +195,7 @@ fn a_burst_waits_for_its_turn() {
     assert_eq!(*handled.lock().unwrap(), burst as u64);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn losses_are_counted() {
     const SENT: u64 = 5_000;

@@ -973,7 +973,7 @@ fn taken_unread(unsent_bytes_max: u32) -> usize {
         while let Ok(written) = stream.try_write(&[0; 1 << 14]) {
             sum += written;
         }
-        drop(taken.send(sum));
+        let _ = taken.send(sum);
         Ok(Next::Wait(Interest::Read, far()))
     });
     let server = Running::start(handler, 1);

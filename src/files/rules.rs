@@ -230,6 +230,12 @@ pub struct ErrorPage {
 }
 
 impl ErrorPage {
+    /// The path of the page, from the root.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// The targets of the pages for this status, the one that is meant most closely first.
     pub(super) fn find(pages: &[Self], status: StatusCode) -> impl Iterator<Item = &str> {
         let of = move |exact: bool| {
@@ -237,14 +243,6 @@ impl ErrorPage {
             pages.iter().filter(applies).filter(move |page| (page.first == page.last) == exact)
         };
         of(true).chain(of(false)).map(|page| &*page.target)
-    }
-}
-
-impl ErrorPage {
-    /// The path of the page, from the root.
-    #[must_use]
-    pub fn target(&self) -> &str {
-        &self.target
     }
 }
 

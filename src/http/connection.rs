@@ -571,8 +571,10 @@ impl<H: Handler> Turn<'_, H> {
 
     /// Writes an answer as far as it goes, and says what comes next.
     fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
-        // It saves memory and time; what is broken shows itself in the next line.
-        let _ = self.stream.limit_unsent(self.crowd.unsent_bytes_max(answer.outgoing.content_left()));
+        if let Some(bytes) = self.crowd.unsent_bytes_max(answer.outgoing.content_left(), answer.place.is_none()) {
+            // It saves memory and time; what is broken shows itself in the next line.
+            let _ = self.stream.limit_unsent(bytes);
+        }
         match answer.outgoing.write(self.stream, &mut self.bytes_left, self.now, self.limits) {
             Ok(Progress::Done) => {
                 self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), false));

@@ -260,7 +260,7 @@ impl Outgoing {
         self.total_sent.saturating_sub(self.head_bytes as u64)
     }
 
-    /// Bytes of the content that have yet to be handed to the system.
+    /// Bytes of the content that have yet to be handed to the system, but for what stands behind the head.
     pub(super) fn content_left(&self) -> u64 {
         let later: u64 = self.later.iter().map(Body::len).sum();
         (self.body.len() + later).saturating_sub(self.body_sent)

@@ -32,17 +32,17 @@ fn risks(config: &Config) -> impl Iterator<Item = &'static str> {
     risks.into_iter().filter_map(|(applies, risk)| applies.then_some(risk))
 }
 
-/// Pages that stand in for others, where nothing lies yet. What they are for is answered without them.
+/// Pages that stand in for others, where nothing lies yet. What is encoded may be found in other ways.
 fn missing_pages(files: &Options) -> impl Iterator<Item = String> {
     let spa = files.spa.iter().map(|page| ("spa", page.clone(), page.as_str()));
     let errors = files.error_pages.iter().map(|page| ("error_page", page.to_string(), page.target()));
     let is_missing = |page: &str| {
-        let page = page.trim_start_matches('/');
-        // What is encoded, or the address of a directory, may be found in other ways.
-        !page.contains('%')
-            && ["", ".html", "/index.html"].iter().all(|end| !files.root.join(format!("{page}{end}")).exists())
+        let page = files.root.join(page.trim_start_matches('/'));
+        let with_suffix = page.as_os_str().to_owned().into_string().map(|page| format!("{page}.html"));
+        let as_page = page.is_file() || with_suffix.is_ok_and(|page| Path::new(&page).is_file());
+        !as_page && !files.index.iter().any(|index| page.join(index).is_file())
     };
-    spa.chain(errors).filter(move |(.., page)| is_missing(page)).map(|(key, value, page)| {
+    spa.chain(errors).filter(move |(.., page)| !page.contains('%') && is_missing(page)).map(|(key, value, page)| {
         let (page, root) = (page.trim_start_matches('/'), files.root.display().to_string());
         let line = format!("{key} {value}: there is no {page} in {root}, so it can't be sent");
         one_line(&line)

@@ -11,6 +11,7 @@ use thread_priority::{
 };
 
 use super::crew::slow;
+use super::options::cores;
 
 /// Threads that help with one piece of work, at most.
 const HELPERS_MAX: usize = 3;
@@ -43,7 +44,7 @@ pub(crate) fn in_shares<T: Send>(length: usize, share: usize, work: impl Fn(Rang
             done.push((start, work(start..length.min(start + share.max(1)))));
         }
     };
-    let helpers_max = thread::available_parallelism().map_or(0, |processors| processors.get() - 1).min(HELPERS_MAX);
+    let helpers_max = (cores() - 1).min(HELPERS_MAX);
     let mut done = thread::scope(|scope| {
         // Without a thread to spare there is one helper less.
         let helpers: Vec<_> = (0..helpers_max).map_while(|_| spawn(scope, do_shares).ok()).collect();
@@ -67,7 +68,7 @@ fn spawn<'scope, T: Send + 'scope>(
     })
 }
 
-/// For the present thread alone: with SCHED_IDLE it runs where nobody else wants to, and who wakes up takes the processor from
+/// For the present thread alone: with SCHED_IDLE it gets next to nothing of a processor that others want, and who wakes up takes the processor from
 /// it at once. A niceness doesn't do that: another thread may have to wait for its whole slice, some milliseconds.
 #[cfg(target_os = "linux")]
 fn step_back() {

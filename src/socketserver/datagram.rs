@@ -248,8 +248,8 @@ fn udp_at(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     set_buffers(&socket, options)?;
     if options.receive_buffer_bytes.is_none() {
         // A system that allows less and says so (Linux gives less) is asked for less.
-        let mut bytes = RECEIVE_BUFFER_BYTES;
-        while bytes > socket.recv_buffer_size()? && socket.set_recv_buffer_size(bytes).is_err() {
+        let (present, mut bytes) = (socket.recv_buffer_size().unwrap_or(usize::MAX), RECEIVE_BUFFER_BYTES);
+        while bytes > present && socket.set_recv_buffer_size(bytes).is_err() {
             bytes /= 2;
         }
     }

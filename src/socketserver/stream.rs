@@ -174,8 +174,8 @@ impl Stream {
         Ok(send(&*self, bytes, flags)?)
     }
 
-    /// Has the system take no more than so many bytes beyond those that the peer has room for, from now on; 0 takes the limit
-    /// away again. Of TCP on Linux (TCP_NOTSENT_LOWAT); others take what fits their buffers.
+    /// Has the system take no more than about so many bytes beyond those that the peer has room for, from now on; 0 takes the
+    /// limit away again. Of TCP on Linux (TCP_NOTSENT_LOWAT); others take what fits their buffers.
     ///
     /// # Errors
     /// What the system says of it.

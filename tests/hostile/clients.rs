@@ -139,7 +139,7 @@ fn a_crowd_of_slow_readers_holds_little_of_the_systems_memory() {
     const FEW: usize = 64;
     const LITTLE: u64 = 512 << 10;
     // Each worker may be with one more when it is a crowd.
-    let few = FEW + std::thread::available_parallelism().map_or(64, std::num::NonZero::get) + 1;
+    let few = FEW + std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)) + 2;
     let (site, count) = (site(), 3 * few);
     let server = Salver::start(&site, &[]);
     let crowd = Crowd::gather(server.address, count, PACE * 5, Manner::slow_reader("/large.bin"));

@@ -53,8 +53,9 @@ fn everything_in_effect_is_told_with_its_source() {
 
 #[test]
 fn pages_that_stand_in_for_others_should_be_there() {
-    let site = Site::with(&[("www/404.html", ""), ("www/sorry.html", ""), ("www/wait/index.html", "")]);
-    let pages = ["404=/404.html", "403=/sorry", "503=/wait", "500=/500.html", "4xx=/50%30.html"];
+    let site =
+        Site::with(&[("www/404.html", ""), ("www/sorry.html", ""), ("www/wait/index.html", ""), ("www/empty/a", "")]);
+    let pages = ["404=/404.html", "403=/sorry", "503=/wait", "501=/empty", "500=/500.html", "4xx=/50%30.html"];
     let pages = pages.iter().flat_map(|page| ["--error-page", page]);
     let words: Vec<&str> = ["-d", "www", "--spa=app.html"].into_iter().chain(pages).collect();
     let ended = check_config(&site, &words);
@@ -62,6 +63,7 @@ fn pages_that_stand_in_for_others_should_be_there() {
     let missing: Vec<_> = text.lines().filter(|line| line.contains("there is no")).collect();
     let expected = [
         "salver: warning: spa app.html: there is no app.html in DIR/www, so it can't be sent",
+        "salver: warning: error_page 501=/empty: there is no empty in DIR/www, so it can't be sent",
         "salver: warning: error_page 500=/500.html: there is no 500.html in DIR/www, so it can't be sent",
     ];
     assert_eq!(missing, expected, "{text}");

@@ -11,7 +11,7 @@ use crate::files::stamp::{Evidence, Stamp};
 use crate::files::target::SafePath;
 use crate::http::in_shares;
 
-/// A helper takes so many entries at once: little enough that nobody has to wait for it long, as others go before it.
+/// A helper takes so many entries at once: few enough that whoever asks doesn't wait for it long where others go before it.
 const SHARE_ENTRIES: usize = 128;
 
 /// What a page shows of a directory.

@@ -7,6 +7,7 @@
 
 use core::hash::Hasher as _;
 use core::net::IpAddr;
+use std::io;
 #[cfg(test)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,32 +112,35 @@ impl Passwords {
         if let Err(wait) = self.shared.failures.begin(client, Instant::now()) {
             return Verdict::Later(wait);
         }
-        // Guesses by the thousand get what others leave of the processors.
-        let verdict = background(|| self.compute(digest, credentials)).unwrap_or(Verdict::Busy);
+        let verdict = self.compute(digest, credentials).unwrap_or(Verdict::Busy);
         if !matches!(verdict, Verdict::Wrong(_)) {
             self.shared.failures.take_back(client);
         }
         verdict
     }
 
-    fn compute(&self, digest: Digest, credentials: &Credentials) -> Verdict {
+    /// Fails when the system has no thread to spare.
+    fn compute(&self, digest: Digest, credentials: &Credentials) -> io::Result<Verdict> {
         let name = credentials.name();
         let known = self.users.iter().position(|user| user.name.as_bytes() == name);
         // By the name, so that one that is unknown takes the same time each time it is tried.
-        let number = known.or_else(|| usize::try_from(self.digest(name)? % self.users.len().max(1) as u128).ok());
+        let any = || usize::try_from(self.digest(name)? % self.users.len().max(1) as u128).ok();
+        let user = known.or_else(any).and_then(|number| self.users.get(number));
         #[cfg(test)]
         self.computed.fetch_add(1, Ordering::SeqCst);
-        let user = number.and_then(|number| self.users.get(number));
         let mut memory = self.shared.memory().pop().unwrap_or_default();
-        let is_right = user.is_some_and(|user| user.hash.verify(credentials.password(), &mut memory));
+        // Guesses by the thousand get what others leave of the processors. No lock is held meanwhile, nor taken there: who
+        // needs it would have to wait as long.
+        let verify = || user.is_some_and(|user| user.hash.verify(credentials.password(), &mut memory));
+        let is_right = background(verify);
         self.shared.memory().push(memory);
-        match known.filter(|_| is_right) {
+        Ok(match known.filter(|_| matches!(is_right, Ok(true))) {
             Some(number) => {
                 self.remembered.insert(digest, (number, Instant::now() + REMEMBERED_FOR));
                 Verdict::User(number)
             }
-            None => Verdict::Wrong(credentials.plain_name()),
-        }
+            None => is_right.map(|_| Verdict::Wrong(credentials.plain_name()))?,
+        })
     }
 
     fn recall(&self, digest: &Digest) -> Option<usize> {
