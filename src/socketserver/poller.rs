@@ -220,3 +220,65 @@ mod portable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::socketserver::Interest;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// The keys of the next events, or none when there are none now.
+    fn keys(poller: &Poller, timeout: Duration) -> Vec<u64> {
+        let mut events = Events::new();
+        poller.wait(&mut events, timeout).unwrap();
+        events.iter().map(|event| event.key).collect()
+    }
+
+    /// Miri can run this of the portable one, and so the one piece of `unsafe` code: see fuzz/README.md.
+    #[test]
+    fn a_source_is_added_once_until_it_is_forgotten() {
+        let poller = Poller::new().unwrap();
+        for round in 0..3 {
+            let (source, _peer) = UnixStream::pair().unwrap();
+            poller.arm(&source, round, Interest::Read, false).unwrap();
+            assert!(poller.arm(&source, round, Interest::Read, false).is_err(), "it is there");
+            poller.arm(&source, round, Interest::Neither, true).unwrap();
+            poller.forget(&source);
+        }
+    }
+
+    #[test]
+    fn a_source_is_told_by_the_key_of_its_last_arming_and_not_after_it_was_forgotten() {
+        let poller = Poller::new().unwrap();
+        for round in 0..3 {
+            let (source, mut peer) = UnixStream::pair().unwrap();
+            poller.arm(&source, 7, Interest::Neither, false).unwrap();
+            assert_eq!(keys(&poller, Duration::ZERO), [0; 0], "{round}");
+            peer.write_all(b"x").unwrap();
+            poller.arm(&source, 8, Interest::Read, true).unwrap();
+            assert_eq!(keys(&poller, PATIENCE), [8]);
+            poller.arm(&source, 9, Interest::Write, true).unwrap();
+            assert_eq!(keys(&poller, PATIENCE), [9]);
+            poller.forget(&source);
+            drop(source);
+            assert_eq!(keys(&poller, Duration::ZERO), [0; 0], "{round}");
+        }
+    }
+
+    #[test]
+    fn a_call_ends_a_wait_before_or_while_it_is_under_way() {
+        let poller = Poller::new().unwrap();
+        poller.wake();
+        assert_eq!(keys(&poller, PATIENCE), [0; 0]);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| keys(&poller, PATIENCE));
+            poller.wake();
+            assert_eq!(waiting.join().unwrap(), [0; 0]);
+        });
+    }
+}
