@@ -68,8 +68,9 @@ fn spawn<'scope, T: Send + 'scope>(
     })
 }
 
-/// For the present thread alone: with SCHED_IDLE it gets next to nothing of a processor that others want, and who wakes up takes the processor from
-/// it at once. A niceness doesn't do that: another thread may have to wait for its whole slice, some milliseconds.
+/// For the present thread alone: with SCHED_IDLE it gets next to nothing of a processor that others want, and who wakes up
+/// takes it from it at once. A niceness doesn't do that: another thread may have to wait for its whole slice, some
+/// milliseconds.
 #[cfg(target_os = "linux")]
 fn step_back() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
