@@ -971,8 +971,10 @@ fn taken_unread(unsent_bytes_max: u32) -> usize {
         [1 << 30, unsent_bytes_max, unsent_bytes_max].into_iter().try_for_each(|bytes| stream.limit_unsent(bytes))?;
         let mut sum = 0;
         while let Ok(written) = stream.try_write(&[0; 1 << 14]) {
+            assert_eq!(stream.is_full(), written < 1 << 14);
             sum += written;
         }
+        assert!(stream.is_full());
         let _ = taken.send(sum);
         Ok(Next::Wait(Interest::Read, far()))
     });

@@ -15,7 +15,7 @@ use log::{Level, debug, warn};
 
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::client::{Client, Proxies};
-use super::crowd::{Crowd, Place};
+use super::crowd::{Crowd, Place, REFILL_BYTES_MIN, REFILL_UNSENT_BYTES};
 use super::inbox::Inbox;
 use super::introduction::{self, Introduction};
 use super::limits::{Limits, end_of};
@@ -128,6 +128,8 @@ struct Answer {
     outgoing: Outgoing,
     record: Record,
     after: After,
+    /// Of a crowd's; 0 for no limit.
+    unsent_bytes_max: u32,
     /// Among those that take more than one turn.
     place: Option<Place>,
 }
@@ -566,15 +568,17 @@ impl<H: Handler> Turn<'_, H> {
     fn compose(&mut self, planned: Planned) -> Answer {
         let Planned { response, asked, record, after, .. } = planned;
         let buffer = std::mem::take(&mut self.buffers.outbox);
-        Answer { outgoing: Outgoing::new(response, asked, buffer, self.now, self.limits), record, after, place: None }
+        let outgoing = Outgoing::new(response, asked, buffer, self.now, self.limits);
+        let unsent_bytes_max = self.crowd.unsent_bytes_max(outgoing.content_left());
+        Answer { outgoing, record, after, unsent_bytes_max, place: None }
     }
 
     /// Writes an answer as far as it goes, and says what comes next.
     fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
-        if let Some(bytes) = self.crowd.unsent_bytes_max(answer.outgoing.content_left(), answer.place.is_none()) {
-            // It saves memory and time; what is broken shows itself in the next line.
-            let _ = self.stream.limit_unsent(bytes);
+        if answer.unsent_bytes_max > 0 && !self.crowd.is_there() {
+            answer.unsent_bytes_max = 0;
         }
+        self.limit_unsent(answer.unsent_bytes_max);
         match answer.outgoing.write(self.stream, &mut self.bytes_left, self.now, self.limits) {
             Ok(Progress::Done) => {
                 self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), false));
@@ -584,6 +588,9 @@ impl<H: Handler> Turn<'_, H> {
             Ok(Progress::Blocked(until)) => {
                 if answer.after == After::Close {
                     answer.after = After::Linger;
+                }
+                if answer.unsent_bytes_max == 0 && answer.outgoing.content_left() > REFILL_BYTES_MIN {
+                    self.limit_unsent(REFILL_UNSENT_BYTES);
                 }
                 self.go_on_later(answer);
                 Ok(Step::Over(Next::Wait(Interest::Write, until)))
@@ -603,6 +610,11 @@ impl<H: Handler> Turn<'_, H> {
                 Err(error)
             }
         }
+    }
+
+    /// It saves memory and time; a connection that is broken shows itself elsewhere.
+    fn limit_unsent(&mut self, bytes: u32) {
+        let _ = self.stream.limit_unsent(bytes);
     }
 
     fn go_on_later(&mut self, mut answer: Answer) {

@@ -1,4 +1,4 @@
-//! How many responses are under way that take more than one turn, and what the system may have of each.
+//! How much of a response the system may have at a time.
 //!
 //! By itself it takes some megabytes of each, whether its peer has room for them or not. That is quickest for a few; but
 //! a thousand peers that read slowly keep it busy with that, and everybody else waits.
@@ -11,6 +11,13 @@ const UNLIMITED_RESPONSES_MAX: usize = 64;
 
 /// What the system may have of each response of a crowd, beyond what its peer has room for.
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
+
+/// Of a response that is not in a crowd, and has more than [`REFILL_BYTES_MIN`] to come, the system tells that it wants more
+/// once less than half of these are left to send. By itself it does so much sooner, and each turn brings it less.
+pub(super) const REFILL_UNSENT_BYTES: u32 = 512 << 10;
+
+/// With less to come than this, sooner is as good.
+pub(super) const REFILL_BYTES_MIN: u64 = 1 << 20;
 
 /// Responses under way.
 #[derive(Clone, Debug, Default)]
@@ -26,15 +33,16 @@ impl Crowd {
         Place(Arc::clone(&self.0))
     }
 
-    /// What the system may have from now on of a response with so many bytes to come; 0 means no limit, and none that it may
-    /// have what it may now. A limit comes with the first byte or not at all: what the system has by then would have to drain
-    /// before the peer counts as reading.
-    pub(super) fn unsent_bytes_max(&self, bytes: u64, begins: bool) -> Option<u32> {
-        let is_there = self.0.load(Ordering::Relaxed) > UNLIMITED_RESPONSES_MAX;
-        match is_there {
-            false => Some(0),
-            true => (begins && bytes > u64::from(UNSENT_BYTES_MAX)).then_some(UNSENT_BYTES_MAX),
-        }
+    /// What the system may have of a response that begins now, with so many bytes to come; 0 means no limit. A limit comes
+    /// with the first byte or not at all: what the system has by then would have to drain before the peer counts as
+    /// reading.
+    pub(super) fn unsent_bytes_max(&self, bytes: u64) -> u32 {
+        let is_large = bytes > u64::from(UNSENT_BYTES_MAX);
+        if is_large && self.is_there() { UNSENT_BYTES_MAX } else { 0 }
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > UNLIMITED_RESPONSES_MAX
     }
 }
 
@@ -52,13 +60,11 @@ mod tests {
     fn large_responses_are_limited_in_a_crowd() {
         let (crowd, large) = (Crowd::default(), 1 << 20);
         let mut places: Vec<_> = (0..UNLIMITED_RESPONSES_MAX).map(|_| crowd.join()).collect();
-        assert_eq!(crowd.unsent_bytes_max(large, true), Some(0));
+        assert_eq!(crowd.unsent_bytes_max(large), 0);
         places.push(crowd.join());
-        assert_eq!(crowd.unsent_bytes_max(large, true), Some(UNSENT_BYTES_MAX));
-        assert_eq!(crowd.unsent_bytes_max(large, false), None, "it has begun without");
-        assert_eq!(crowd.unsent_bytes_max(UNSENT_BYTES_MAX.into(), true), None);
+        assert_eq!(crowd.unsent_bytes_max(large), UNSENT_BYTES_MAX);
+        assert_eq!(crowd.unsent_bytes_max(UNSENT_BYTES_MAX.into()), 0);
         places.pop();
-        assert_eq!(crowd.unsent_bytes_max(large, true), Some(0));
-        assert_eq!(crowd.unsent_bytes_max(large, false), Some(0));
+        assert_eq!(crowd.unsent_bytes_max(large), 0);
     }
 }

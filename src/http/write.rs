@@ -195,6 +195,10 @@ impl Outgoing {
                 Ok(sent) => {
                     *turn = turn.saturating_sub(sent);
                     self.window.sent += sent;
+                    // What room there is now the peer has just made, and more comes: many small pieces would cost more.
+                    if stream.is_full() {
+                        return Ok(Progress::Blocked(self.window.ends));
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::Blocked(self.window.ends));

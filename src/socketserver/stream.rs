@@ -35,6 +35,8 @@ pub struct Stream {
     incoming: Incoming,
     ready_since: Option<Instant>,
     pub(super) waiting: u32,
+    /// The last write of this turn found less room than it had bytes.
+    full: bool,
     /// 0 for no limit.
     unsent_bytes_max: u32,
 }
@@ -85,7 +87,15 @@ impl Stream {
 
     fn new(socket: Socket, peer: Peer, stop: Arc<Stop>) -> Self {
         let link = Link { socket, stop, deadline: None, receive_timeout: WAIT_MAX };
-        Self { link, peer, incoming: Incoming::default(), ready_since: None, waiting: 0, unsent_bytes_max: 0 }
+        Self {
+            link,
+            peer,
+            incoming: Incoming::default(),
+            ready_since: None,
+            waiting: 0,
+            full: false,
+            unsent_bytes_max: 0,
+        }
     }
 
     /// How long a blocking read waits, where that is set.
@@ -141,7 +151,7 @@ impl Stream {
 
     /// A worker takes it up: what was read in earlier turns says nothing about now.
     pub(super) fn begin_turn(&mut self, ready_since: Option<Instant>) {
-        (self.incoming.drained, self.ready_since) = (false, ready_since);
+        (self.incoming.drained, self.full, self.ready_since) = (false, false, ready_since);
     }
 
     /// Whether the last read of this turn left nothing to read, and the stream goes on.
@@ -159,7 +169,23 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` when there is no room; else the connection is broken.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.link.try_write(bytes)
+        let written = self.link.try_write(bytes);
+        self.note_room(bytes.len(), written)
+    }
+
+    /// Whether the last write of this turn, one of those that never wait, found less room than it had bytes: another one
+    /// right away would be in vain, or send a few bytes more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    fn note_room(&mut self, offered: usize, written: io::Result<usize>) -> io::Result<usize> {
+        self.full = match &written {
+            Ok(count) => *count < offered,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        written
     }
 
     /// Writes what there is room for, and lets the system hold it back until more follows.
@@ -171,7 +197,8 @@ impl Stream {
         let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
         #[cfg(not(target_os = "linux"))]
         let flags = SendFlags::NOSIGNAL;
-        Ok(send(&*self, bytes, flags)?)
+        let written = send(&*self, bytes, flags).map_err(io::Error::from);
+        self.note_room(bytes.len(), written)
     }
 
     /// Has the system take no more than about so many bytes beyond those that the peer has room for, from now on; 0 takes the
@@ -196,10 +223,11 @@ impl Stream {
     /// # Errors
     /// As [`try_write`](Self::try_write).
     pub fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match &mut self.link.socket {
+        let written = match &mut self.link.socket {
             Socket::Tcp(socket) => socket.write_vectored(pieces),
             Socket::Unix(socket) => socket.write_vectored(pieces),
-        }
+        };
+        self.note_room(pieces.iter().map(|piece| piece.len()).sum(), written)
     }
 
     /// Writes what there is room for of `count` bytes of a file from `offset` on; 0 means that the file ends there.
@@ -210,7 +238,8 @@ impl Stream {
         #[cfg(all(target_os = "linux", not(salver_portable)))]
         {
             let mut offset = offset;
-            Ok(rustix::fs::sendfile(&*self, file, Some(&mut offset), count)?)
+            let sent = rustix::fs::sendfile(&*self, file, Some(&mut offset), count).map_err(io::Error::from);
+            self.note_room(count, sent)
         }
         #[cfg(any(not(target_os = "linux"), salver_portable))]
         {
