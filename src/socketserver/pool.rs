@@ -19,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::alarm::Alarm;
 use super::clients::Clients;
@@ -139,7 +139,6 @@ impl<H: Handler> Pool<H> {
         clients: Arc<Clients>,
         stop: Arc<Stop>,
     ) -> io::Result<Arc<Self>> {
-        let jobs = options.connections_max.saturating_add(options.workers_max).saturating_add(2);
         let pool = Arc::new(Self {
             handler,
             tidies,
@@ -148,7 +147,7 @@ impl<H: Handler> Pool<H> {
             vacancy,
             clients,
             evictions: (options.connections_max / EVICTED_PART).clamp(1, EVICTED_MAX),
-            queue: Queue::new(jobs),
+            queue: Queue::new(),
             crew: Crew::new(options.workers_max.max(options.workers)),
             scan_due: AtomicU64::new(0),
             epoch: Instant::now(),
@@ -468,9 +467,10 @@ struct Queue {
 }
 
 impl Queue {
-    /// There is room for every job that can exist, so a push never waits.
-    fn new(jobs: usize) -> Self {
-        let (sender, receiver) = bounded(jobs);
+    /// A push never waits. As a connection is in one place only, there are never more jobs than connections and workers;
+    /// room for all of them, taken ahead, would be more than half of what an idle server takes by itself.
+    fn new() -> Self {
+        let (sender, receiver) = unbounded();
         Self { sender, receiver, watchers: AtomicUsize::new(0), waking: AtomicBool::new(false) }
     }
 
