@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{io, iter};
+use std::{io, iter, thread};
 
 use log::{error, warn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -120,10 +120,12 @@ fn accept_all<H: Handler>(
     stop: &Arc<Stop>,
     complaints: &mut Complaints,
 ) -> Rest {
+    let mut taken = 0;
     loop {
         let Some((pool, id)) = shards.reserve() else { return Rest::Full };
         match listener.accept(stop) {
             Ok(stream) => {
+                taken += 1;
                 let connection = if pool.clients.enter(stream.peer()) {
                     Connection::new(stream)
                 } else {
@@ -136,6 +138,11 @@ fn accept_all<H: Handler>(
             Err(error) => {
                 pool.give_back(id);
                 match error.kind() {
+                    // Where several come at once more are on their way, and a sleep costs more than to let others go first.
+                    io::ErrorKind::WouldBlock if taken > 1 && !stop.is_requested() => {
+                        taken = 0;
+                        thread::yield_now();
+                    }
                     io::ErrorKind::WouldBlock => return Rest::Empty,
                     _ if concerns_one_connection(&error) => {}
                     _ => return Rest::Refused(error),
