@@ -128,7 +128,7 @@ struct Answer {
     outgoing: Outgoing,
     record: Record,
     after: After,
-    /// Of a crowd's; 0 for no limit.
+    /// What the system may have of it, where it began in a crowd; 0 for no limit.
     unsent_bytes_max: u32,
     /// Among those that take more than one turn.
     place: Option<Place>,

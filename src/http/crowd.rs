@@ -12,9 +12,9 @@ const UNLIMITED_RESPONSES_MAX: usize = 64;
 /// What the system may have of each response of a crowd, beyond what its peer has room for.
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
-/// Of a response that is not in a crowd, and has more than [`REFILL_BYTES_MIN`] to come, the system tells that it wants more
-/// once less than half of these are left to send. By itself it does so much sooner, and each turn brings it less.
-pub(super) const REFILL_UNSENT_BYTES: u32 = 512 << 10;
+/// Of a response that didn't begin in a crowd, and has more than [`REFILL_BYTES_MIN`] to come, the system wants more once less
+/// than half of these, 512 KiB, are left to send. By itself it does so much sooner, and each turn brings it less.
+pub(super) const REFILL_UNSENT_BYTES: u32 = 1 << 20;
 
 /// With less to come than this, sooner is as good.
 pub(super) const REFILL_BYTES_MIN: u64 = 1 << 20;

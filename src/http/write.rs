@@ -180,7 +180,6 @@ impl Outgoing {
         now: Instant,
         limits: &Limits,
     ) -> io::Result<Progress> {
-        self.window.check(now, limits)?;
         loop {
             self.read_small_part()?;
             if self.is_done() {
@@ -195,17 +194,23 @@ impl Outgoing {
                 Ok(sent) => {
                     *turn = turn.saturating_sub(sent);
                     self.window.sent += sent;
-                    // What room there is now the peer has just made, and more comes: many small pieces would cost more.
+                    // The peer makes room bit by bit: to fill each bit at once would cost more than to wait for more.
                     if stream.is_full() {
-                        return Ok(Progress::Blocked(self.window.ends));
+                        return self.blocked(now, limits);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Progress::Blocked(self.window.ends));
+                    return self.blocked(now, limits);
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The peer's time is judged once all the room is filled that it has made: the system tells of it late.
+    fn blocked(&mut self, now: Instant, limits: &Limits) -> io::Result<Progress> {
+        self.window.check(now, limits)?;
+        Ok(Progress::Blocked(self.window.ends))
     }
 
     /// What is to be sent now has been.

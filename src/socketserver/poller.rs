@@ -123,7 +123,8 @@ mod epoll {
     fn flags(interest: Interest) -> EventFlags {
         match interest {
             Interest::Read => EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI,
-            Interest::Write => EventFlags::OUT,
+            // Once, as it is always armed anew: what a turn does to the socket itself shall not look like news.
+            Interest::Write => EventFlags::OUT | EventFlags::ONESHOT,
             Interest::Neither => EventFlags::empty(),
         }
     }

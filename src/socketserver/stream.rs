@@ -173,8 +173,8 @@ impl Stream {
         self.note_room(bytes.len(), written)
     }
 
-    /// Whether the last write of this turn, one of those that never wait, found less room than it had bytes: another one
-    /// right away would be in vain, or send a few bytes more.
+    /// Whether the last write of this turn, one of those that never wait, wrote less than it was to: there was no more room,
+    /// or the file had no more bytes. Another one right away would write a few bytes at best.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.full

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -26,8 +27,13 @@ pub(super) fn numbered(bytes: usize) -> Vec<u8> {
 /// A client whose side of the connection holds little.
 #[track_caller]
 pub(super) fn narrow_client(server: &Salver) -> Client {
+    client_that_holds(8 << 10, server)
+}
+
+#[track_caller]
+fn client_that_holds(bytes: usize, server: &Salver) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(8 << 10).unwrap();
+    socket.set_recv_buffer_size(bytes).unwrap();
     socket.connect_timeout(&server.address.into(), PATIENCE).unwrap();
     Client::of(socket.into())
 }
@@ -173,6 +179,31 @@ fn a_reader_that_is_too_slow_is_cut() {
     begin(&mut client, "/endless.bin");
     while client.at_most(1 << 20).len() == 1 << 20 {}
     server.wait_for_log("the peer takes the response too slowly");
+}
+
+/// What the system holds for it lasts longer than its time, so the server hears late of what it takes.
+#[test]
+fn a_reader_that_pauses_and_goes_on_slowly_is_not_cut() {
+    let site = Site::with(&[("a.txt", "a")]);
+    File::create(site.join("endless.bin")).unwrap().set_len(64 << 30).unwrap();
+    let server = Salver::set(&site, &[("write_timeout_s", "2")]);
+    let mut client = client_that_holds(128 << 10, &server);
+    begin(&mut client, "/endless.bin");
+    let pause = |time| {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            assert_eq!(server.get("/a.txt", "").text(), "a");
+        }
+    };
+    assert_eq!(client.at_most(16 << 20).len(), 16 << 20);
+    // A little into the next time; in what is left of it, it takes a part of what is there already.
+    pause(Duration::from_millis(2_300));
+    for _ in 0..40 {
+        pause(Duration::from_millis(50));
+        assert_eq!(client.at_most(32 << 10).len(), 32 << 10);
+    }
+    assert_eq!(client.at_most(16 << 20).len(), 16 << 20, "more than was there by then");
+    assert!(!server.log().contains("a response was cut"), "{}", server.log());
 }
 
 /// What a client gets of a huge file that is changed once the transfer has begun.
