@@ -10,6 +10,8 @@ mod socketserver {
 }
 
 use std::collections::HashMap;
+use std::env;
+use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -960,6 +962,27 @@ fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
         server.stop();
         clients.into_iter().for_each(|client| client.join().unwrap());
     }
+}
+
+#[test]
+fn a_write_that_comes_short_is_known() {
+    let path = env::temp_dir().join(format!("salver-short-{}", std::process::id()));
+    fs::write(&path, "ten bytes!").unwrap();
+    let file = File::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let (tell, told) = channel();
+    let (handler, _ends) = Each::new(move |stream, _, _| {
+        for (offset, count) in [(0, 5), (5, 5), (5, 6), (10, 1)] {
+            let sent = stream.try_send_file(&file, offset, count)?;
+            let _ = tell.send((sent, stream.is_full()));
+        }
+        Ok(Next::Close)
+    });
+    let server = Running::start(handler, 1);
+    let mut received = String::new();
+    server.connect().read_to_string(&mut received).unwrap();
+    assert_eq!(received, "ten bytes!ytes!");
+    assert_eq!(told.iter().take(4).collect::<Vec<_>>(), [(5, false), (5, false), (5, true), (0, true)]);
 }
 
 /// How much the system takes for a peer that doesn't read.

@@ -247,7 +247,9 @@ impl Stream {
             let mut bytes = [0; 64 << 10];
             let count = count.min(bytes.len());
             let read = file.read_at(&mut bytes[..count], offset)?;
-            if read == 0 { Ok(0) } else { self.try_write(&bytes[..read]) }
+            let sent = if read == 0 { Ok(0) } else { self.try_write(&bytes[..read]) };
+            self.full |= read < count;
+            sent
         }
     }
 
