@@ -99,7 +99,7 @@ static LINES: AtomicU64 = AtomicU64::new(0);
 fn a_thousand_requests_of_a_cached_file_allocate_nothing() {
     let site = tempfile::tempdir().unwrap();
     // Of a size that the system takes at once: what has to wait for the peer is kept in memory meanwhile.
-    for (name, size) in [("small.html", 1_000), ("page.html", 10_000)] {
+    for (name, size) in [("small.html", 1_000), ("page.html", 10_000), ("large.bin", 1_000_000)] {
         fs::write(site.path().join(name), vec![b'x'; size]).unwrap();
     }
     // A variant that lies beside its file, so that both kinds of them are asked for.
@@ -157,6 +157,9 @@ fn check(options: Options, format: LogFormat) {
         ("/page.html", "Accept-Encoding: zstd\r\nIf-None-Match: *\r\n"),
         ("/small.html", "Accept-Encoding: gzip, deflate, br, zstd\r\n"),
         ("/page.html", "Accept-Encoding: identity, gzip;q=0.5\r\n"),
+        ("/page.html", "Range: bytes=1000-2999\r\n"),
+        ("/page.html", "Range: bytes=-1\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+        ("/large.bin", "Range: bytes=1000-2999\r\n"),
     ] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\nAuthorization: Basic YW5uYTpVKlU=\r\n{lines}\r\n");
         until_settled(address, &request);

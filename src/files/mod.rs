@@ -4,7 +4,7 @@
 //! index, a page with a clean URL, a redirect), `root` (opening beneath the root), `representation` (head with the
 //! fields that `rules` want, content, and its `validators`), `variants` (which of them the request accepts best, by
 //! `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns` lets it), `conditional`
-//! (preconditions), `range` (and `multipart`), and the [`Response`]. `cache` keeps representations, so that the first
+//! (preconditions), `range` (and `multipart`; small `parts` of large files are kept), and the [`Response`]. `cache` keeps representations, so that the first
 //! steps are often one look whether the file has changed, by its `stamp`. Where there is nothing, `errors` finds the
 //! page that says so; a directory that has no index may be told of by a `listing`.
 //! This layer knows nothing of sockets or threads.
@@ -23,6 +23,7 @@ mod mime;
 mod multipart;
 mod navigation;
 mod options;
+mod parts;
 mod pattern;
 mod range;
 mod representation;
@@ -273,11 +274,6 @@ impl Files {
         !self.options.hide.is_empty() && SafePath::parse(path).is_ok_and(|path| self.is_hidden(&path))
     }
 
-    /// As many descriptors as are allowed weigh as much as all bytes.
-    fn descriptor_weight(&self) -> u64 {
-        self.options.cache_bytes_max.div_ceil(self.options.cache_descriptors_max.max(1) as u64)
-    }
-
     /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile. `key` is the canonical
     /// target, if need be behind [`FALLBACK`].
     fn keep(
@@ -319,7 +315,7 @@ impl Files {
         let (mut representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
         representation.origin = origin.filter(|_| stamp.is_some());
         evidence.witnesses.extend(Witness::new(self.root.locate(path), stamp));
-        let bytes = representation.memory_bytes().unwrap_or(self.descriptor_weight());
+        let bytes = representation.memory_bytes().unwrap_or(self.options.descriptor_weight());
         let is_complete = evidence.is_complete;
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
         let is_kept = is_complete && !self.options.keeps_nothing;

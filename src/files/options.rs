@@ -79,7 +79,8 @@ pub struct Options {
     pub cache_bytes_max: u64,
     /// Descriptors of larger files kept ready; they share the cache with the small ones. Default: 512.
     pub cache_descriptors_max: usize,
-    /// Files up to this size (bytes) are kept in memory and answered from there. Default: 100 KiB.
+    /// Files up to this size (bytes) are kept in memory and answered from there; of larger ones a few small parts are, once
+    /// they are asked for again. Default: 100 KiB.
     pub cache_file_bytes_max: u64,
     /// Nothing that is found is kept, not even from one step of a request to the next, so that each takes all its steps;
     /// answers are the same. For who wants to see how they come about. Default: false.
@@ -124,6 +125,12 @@ impl Options {
     /// Whether directories are listed. One file alone has none.
     pub(super) fn lists(&self) -> bool {
         self.list == Listing::On && self.single.is_none()
+    }
+
+    /// What a kept descriptor counts for in the cache, in bytes: as many as are allowed weigh as much as all there is room
+    /// for.
+    pub(super) fn descriptor_weight(&self) -> u64 {
+        self.cache_bytes_max.div_ceil(self.cache_descriptors_max.max(1) as u64)
     }
 
     /// The rules about fields, the weakest first.

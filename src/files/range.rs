@@ -19,9 +19,12 @@ pub(super) enum Selection {
 /// Who asks for more than `ranges_max` ranges, or for more bytes than there are, gets the whole, which is cheaper
 /// (RFC 9110 section 14.2 lets a server ignore such a field).
 pub(super) fn select(field: &[u8], length: u64, ranges_max: usize) -> Selection {
-    let Some(specs) = after_unit(field).and_then(|set| parse_set(set, ranges_max)) else { return Selection::Whole };
-    // Of nothing there is an end, but no bytes that a 206 could name (section 14.1.2).
-    if length == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix { length: 1.. })) {
+    let Some(set) = after_unit(field) else { return Selection::Whole };
+    if ranges_max > 0 && !set.contains(&b',') {
+        return select_one(set.trim_ascii(), length);
+    }
+    let Some(specs) = parse_set(set, ranges_max) else { return Selection::Whole };
+    if specs.iter().any(|spec| spec.is_end_of_nothing(length)) {
         return Selection::Whole;
     }
     let ranges: Vec<_> = specs.into_iter().filter_map(|spec| spec.resolve(length)).collect();
@@ -34,6 +37,16 @@ pub(super) fn select(field: &[u8], length: u64, ranges_max: usize) -> Selection 
         0 => Selection::Unsatisfiable,
         1 => parts.pop().map_or(Selection::Unsatisfiable, Selection::Part),
         _ => Selection::Parts(parts),
+    }
+}
+
+/// The same for the one range that most ask for, without taking memory.
+fn select_one(spec: &[u8], length: u64) -> Selection {
+    match parse_spec(spec) {
+        Some(spec) if !spec.is_end_of_nothing(length) => {
+            spec.resolve(length).map_or(Selection::Unsatisfiable, Selection::Part)
+        }
+        _ => Selection::Whole,
     }
 }
 
@@ -94,6 +107,11 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 impl Spec {
+    /// Of nothing there is an end, but no bytes that a 206 could name (section 14.1.2).
+    fn is_end_of_nothing(&self, length: u64) -> bool {
+        length == 0 && matches!(self, Self::Suffix { length: 1.. })
+    }
+
     /// The bytes it means; none when it means nothing that is there.
     fn resolve(self, length: u64) -> Option<Range<u64>> {
         let range = match self {

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::NO_CACHE;
 use super::multipart;
 use super::options::{Coding, EtagSource, Options};
+use super::parts::Parts;
 use super::stamp::Stamp;
 use super::validators::Validators;
 use super::variants::Origin;
@@ -75,13 +76,13 @@ pub(super) struct Representation {
 #[derive(Debug)]
 enum Content {
     Memory(Bytes),
-    Disk(Arc<File>, FileVersion),
+    Disk(Arc<File>, FileVersion, Parts),
 }
 
 impl Representation {
     /// Makes a file ready. The stamp is of the state that was read; none when the file doesn't tell its state.
     pub(super) fn of(file: File, stat: &Stat, form: Form, options: &Options) -> io::Result<(Self, Option<Stamp>)> {
-        let mut state = State::read(file, Stamp::of(stat), options.cache_file_bytes_max)?;
+        let mut state = State::read(file, Stamp::of(stat), options)?;
         let digest = if tags_content(options, state.content.length()) { state.digest()? } else { None };
         let stamp = state.is_told.then_some(state.stamp);
         let validators = Validators::new(options.etag, digest, state.stamp, SystemTime::now());
@@ -143,9 +144,8 @@ impl Representation {
 
     /// 206: a part of it.
     pub(super) fn part(&self, range: Range<u64>) -> Response {
-        let content_range = format!("bytes {}-{}/{}", range.start, range.end - 1, self.length);
-        Response::prepared(self.part.clone(), self.content(range))
-            .field(header::CONTENT_RANGE, ascii_value(content_range))
+        Response::prepared(self.part.clone(), self.content(range.clone()))
+            .part_of(range.start..=range.end - 1, self.length)
             .modified_now(self.validators.is_of_the_future)
             .of_areas(self.areas)
     }
@@ -174,15 +174,27 @@ impl Representation {
                 let at = |position: u64| usize::try_from(position).map_or(bytes.len(), |at| at.min(bytes.len()));
                 Body::Bytes(bytes.slice(at(range.start)..at(range.end)))
             }
-            Content::Disk(file, version) => Body::File(FileBody { file: Arc::clone(file), version: *version, range }),
+            Content::Disk(file, version, parts) => match parts.find(&range, || self.read_part(file, &range)) {
+                Some(bytes) => Body::Bytes(bytes),
+                None => Body::File(FileBody { file: Arc::clone(file), version: *version, range }),
+            },
         }
+    }
+
+    /// A part of the file, as it was when this was made ready.
+    fn read_part(&self, file: &File, range: &Range<u64>) -> Option<Bytes> {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+        file.read_exact_at(&mut bytes, range.start).ok()?;
+        // Looked at afterwards, so that these bytes are of that state.
+        let now = Stamp::of(&rustix::fs::fstat(file).ok()?);
+        (now == self.stamp).then(|| bytes.into())
     }
 
     /// The bytes that it has. None when they are no longer those that it was made ready with.
     pub(super) fn read(&self) -> io::Result<Option<Bytes>> {
         match &self.content {
             Content::Memory(bytes) => Ok(Some(bytes.clone())),
-            Content::Disk(file, version) => {
+            Content::Disk(file, version, _) => {
                 let mut bytes = vec![0; usize::try_from(version.bytes).unwrap_or(usize::MAX)];
                 file.read_exact_at(&mut bytes, 0)?;
                 let now = Stamp::of(&rustix::fs::fstat(&**file)?);
@@ -234,7 +246,7 @@ impl Content {
     fn length(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
-            Self::Disk(_, version) => version.bytes,
+            Self::Disk(_, version, _) => version.bytes,
         }
     }
 }
@@ -250,7 +262,8 @@ struct State {
 impl State {
     /// Takes a small file into memory. One that changes meanwhile is read again; one that has outgrown memory is served
     /// from disk. What has another length than it tells (in /proc and /sys, say) is sent as it was read.
-    fn read(mut file: File, mut stamp: Stamp, memory_bytes_max: u64) -> io::Result<Self> {
+    fn read(mut file: File, mut stamp: Stamp, options: &Options) -> io::Result<Self> {
+        let memory_bytes_max = options.cache_file_bytes_max;
         for _ in 0..TORN_READS_MAX {
             if stamp.version.bytes > memory_bytes_max {
                 break;
@@ -266,14 +279,15 @@ impl State {
             }
             stamp = now;
         }
-        Ok(Self { content: Content::Disk(Arc::new(file), stamp.version), stamp, is_told: true })
+        let content = Content::Disk(Arc::new(file), stamp.version, Parts::new(options));
+        Ok(Self { content, stamp, is_told: true })
     }
 
     /// The digest of the content; none of a file that changes each time while it is read.
     fn digest(&mut self) -> io::Result<Option<u128>> {
         let (file, version) = match &mut self.content {
             Content::Memory(bytes) => return Ok(Some(xxh3_128(bytes))),
-            Content::Disk(file, version) => (file, version),
+            Content::Disk(file, version, _) => (file, version),
         };
         for _ in 0..TORN_READS_MAX {
             let (digest, bytes) = digest_from_disk(file)?;

@@ -166,7 +166,7 @@ impl Files {
         let (variant, stamp) = judged;
         evidence.witnesses.extend(Witness::new(self.root.locate(&path), stamp));
         let bytes = match &variant {
-            Variant::Sibling(sibling, _) => sibling.memory_bytes().unwrap_or(self.descriptor_weight()),
+            Variant::Sibling(sibling, _) => sibling.memory_bytes().unwrap_or(self.options.descriptor_weight()),
             _ => 0,
         };
         let entry = Arc::new(Entry::new(variant, bytes, evidence));

@@ -148,6 +148,7 @@ enum After {
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What a complete head leads to.
+#[allow(clippy::large_enum_variant, reason = "most are answers, and for these a box would be memory taken each time")]
 enum Outcome {
     Answer(Planned),
     /// Its body has to be read first.
@@ -193,7 +194,8 @@ impl<H: Handler> SocketHandler for Service<H> {
             let head = buffers.inbox.unread();
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let (format, client) = (self.lines.format, Client::Peer(stream.peer()));
-            let record = Record::new(format, &buffers.line, (client, None), head, status, Instant::now());
+            let began = format.is_wanted().then(Instant::now);
+            let record = Record::new(format, &buffers.line, (client, None), head, status, began);
             let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
             let response = Response::error_page(status).field(header::RETRY_AFTER, RETRY_AFTER);
             let mut outgoing = Outgoing::new(response, asked, Vec::new(), Instant::now(), &self.limits);
@@ -218,7 +220,7 @@ impl<H: Handler> SocketHandler for Service<H> {
                 proxies: &self.proxies,
                 lines: &self.lines,
                 crowd: &self.crowd,
-                now: Instant::now(),
+                now: Cell::new(None),
                 begun: stream.ready_since().filter(|_| begins),
                 bytes_left: self.limits.turn_bytes(stream.waiting()),
                 requests_left: self.limits.turn_requests_max.max(1),
@@ -270,7 +272,8 @@ struct Turn<'a, H> {
     proxies: &'a Proxies,
     lines: &'a Lines,
     crowd: &'a Crowd,
-    now: Instant,
+    /// Looked at when it is needed for the first time, and again after a handler.
+    now: Cell<Option<Instant>>,
     /// When the request had begun that comes first in this turn, if nothing of it was read before.
     begun: Option<Instant>,
     bytes_left: u64,
@@ -283,8 +286,14 @@ struct Turn<'a, H> {
 }
 
 impl<H: Handler> Turn<'_, H> {
+    fn now(&self) -> Instant {
+        let now = self.now.get().unwrap_or_else(Instant::now);
+        self.now.set(Some(now));
+        now
+    }
+
     fn run(&mut self, wake: Wake) -> io::Result<Next> {
-        let is_late = self.session.due.is_some_and(|due| due <= self.now);
+        let is_late = self.session.due.is_some_and(|due| due <= self.now());
         if (wake == Wake::Overdue || is_late)
             && let Step::Over(next) = self.overdue()
         {
@@ -311,7 +320,7 @@ impl<H: Handler> Turn<'_, H> {
                 self.leaves_idle = true;
                 return Step::Go;
             }
-            State::Head | State::Body(_) => self.session.due.is_some_and(|due| due <= self.now),
+            State::Head | State::Body(_) => self.session.due.is_some_and(|due| due <= self.now()),
             State::Lingering { .. } => return Step::Over(Next::Close),
             State::Writing(_) => false,
         };
@@ -380,16 +389,15 @@ impl<H: Handler> Turn<'_, H> {
             self.session.empty_lines += 1;
             self.buffers.inbox.consume(2);
             // An empty line begins a request, so that nobody stays for the price of a few.
-            self.session.due.get_or_insert(end_of(self.limits.head_timeout, self.now));
+            self.session.due.get_or_insert(end_of(self.limits.head_timeout, self.now()));
         }
     }
 
     fn read_head(&mut self) -> io::Result<Step> {
         if !self.buffers.inbox.is_empty() && self.session.due.is_none() {
-            self.session.due = Some(end_of(self.limits.head_timeout, self.now));
+            self.session.due = Some(end_of(self.limits.head_timeout, self.now()));
         }
         let idle = self.buffers.inbox.is_empty();
-        let until = self.session.due.unwrap_or(end_of(self.limits.idle_timeout, self.now));
         // Asked first: what was sent before a stop is then found by the read.
         let is_stopping = self.stream.is_stopping();
         match self.buffers.inbox.read_from(self.stream) {
@@ -398,11 +406,16 @@ impl<H: Handler> Turn<'_, H> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(match idle {
                 true if is_stopping => self.end_writing(self.limits.linger_timeout.min(GOODBYE)),
                 true if self.leaves_idle => Step::Over(Next::Close),
-                true => Step::Over(Next::Idle(until)),
-                false => Step::Over(Next::Wait(Interest::Read, until)),
+                true => Step::Over(Next::Idle(self.due())),
+                false => Step::Over(Next::Wait(Interest::Read, self.due())),
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// When what has begun must be complete, or an idle connection closes.
+    fn due(&self) -> Instant {
+        self.session.due.unwrap_or_else(|| end_of(self.limits.idle_timeout, self.now()))
     }
 
     /// A head is complete: answer it, or first read its body.
@@ -424,7 +437,7 @@ impl<H: Handler> Turn<'_, H> {
                 }
                 self.buffers.inbox.consume(head_length);
                 // The handler may have taken its time, and what is timed now begins after it.
-                self.now = Instant::now();
+                self.now.set(None);
                 self.answer(answer)
             }
             Ok(Outcome::Body { reader, wanted, expects_continue }) => {
@@ -462,10 +475,11 @@ impl<H: Handler> Turn<'_, H> {
             let header = self.proxies.header.name();
             warn!("{client}: a trusted proxy names no client in {header}, so that such requests count as its own");
         }
+        let began = self.began();
         let response = self.handler.handle(&head.request);
         let stay = head.keep_alive && !self.stream.is_stopping();
         Ok(Outcome::Answer(Planned {
-            record: self.record((client, response.user.as_deref()), head_bytes, response.status()),
+            record: self.record((client, response.user.as_deref()), head_bytes, response.status(), began),
             response,
             asked: Asked::new(&head.request.method, head.request.version, stay),
             after: if stay { After::Stay } else { After::Linger },
@@ -474,8 +488,19 @@ impl<H: Handler> Turn<'_, H> {
     }
 
     /// What the access log will tell of this request of a client, and of the user that it is.
-    fn record(&self, who: (Client<'_>, Option<&str>), head: &[u8], status: StatusCode) -> Record {
-        Record::new(self.lines.format, &self.buffers.line, who, head, status, self.now)
+    fn record(
+        &self,
+        who: (Client<'_>, Option<&str>),
+        head: &[u8],
+        status: StatusCode,
+        began: Option<Instant>,
+    ) -> Record {
+        Record::new(self.lines.format, &self.buffers.line, who, head, status, began)
+    }
+
+    /// When the answer begins, if the access log wants to know.
+    fn began(&self) -> Option<Instant> {
+        self.lines.format.is_wanted().then(|| self.now())
     }
 
     /// Begins with a body; the head is kept until it is complete.
@@ -483,7 +508,7 @@ impl<H: Handler> Turn<'_, H> {
         if expects_continue && self.buffers.inbox.is_empty() {
             self.ask_for_body()?;
         }
-        self.session.due = Some(end_of(self.limits.body_timeout, self.now));
+        self.session.due = Some(end_of(self.limits.body_timeout, self.now()));
         self.session.state = State::Body(Box::new(awaited));
         Ok(Step::Go)
     }
@@ -515,7 +540,7 @@ impl<H: Handler> Turn<'_, H> {
                 Ok(if self.bytes_left == 0 { Step::Over(Next::Again) } else { Step::Go })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Ok(Step::Over(Next::Wait(Interest::Read, self.session.due.unwrap_or(self.now))))
+                Ok(Step::Over(Next::Wait(Interest::Read, self.session.due.unwrap_or(self.now()))))
             }
             Err(error) => Err(error),
         }
@@ -525,7 +550,7 @@ impl<H: Handler> Turn<'_, H> {
         self.session.due = None;
         match self.read(&awaited.head, Some(&awaited.content)) {
             Ok(Outcome::Answer(answer)) => {
-                self.now = Instant::now();
+                self.now.set(None);
                 self.answer(answer)
             }
             // The head was read before, so neither can be.
@@ -551,7 +576,7 @@ impl<H: Handler> Turn<'_, H> {
         let (client, number) = (self.session.sender(self.stream.peer()), status.as_u16());
         self.lines.refused.say(Level::Info, format_args!("{client}: refused with {number}: {reason}"));
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
-        let record = self.record((client, None), head, status);
+        let record = self.record((client, None), head, status, self.began());
         self.buffers.inbox.clear();
         self.session.scan = HeadScan::default();
         self.session.due = None;
@@ -568,7 +593,7 @@ impl<H: Handler> Turn<'_, H> {
     fn compose(&mut self, planned: Planned) -> Answer {
         let Planned { response, asked, record, after, .. } = planned;
         let buffer = std::mem::take(&mut self.buffers.outbox);
-        let outgoing = Outgoing::new(response, asked, buffer, self.now, self.limits);
+        let outgoing = Outgoing::new(response, asked, buffer, self.now(), self.limits);
         let unsent_bytes_max = self.crowd.unsent_bytes_max(outgoing.content_left());
         Answer { outgoing, record, after, unsent_bytes_max, place: None }
     }
@@ -579,7 +604,8 @@ impl<H: Handler> Turn<'_, H> {
             answer.unsent_bytes_max = 0;
         }
         self.limit_unsent(answer.unsent_bytes_max);
-        match answer.outgoing.write(self.stream, &mut self.bytes_left, self.now, self.limits) {
+        let now = self.now();
+        match answer.outgoing.write(self.stream, &mut self.bytes_left, now, self.limits) {
             Ok(Progress::Done) => {
                 self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), false));
                 self.buffers.outbox = answer.outgoing.into_buffer();
@@ -627,7 +653,7 @@ impl<H: Handler> Turn<'_, H> {
             // What was read is used up, and the next request is hardly there yet: asking would be a call in vain. Not so
             // when the server stops: what has not come by then is not waited for, and nobody says so a second time.
             After::Stay if self.buffers.inbox.is_empty() && !self.stream.is_stopping() => {
-                Step::Over(Next::Idle(end_of(self.limits.idle_timeout, self.now)))
+                Step::Over(Next::Idle(end_of(self.limits.idle_timeout, self.now())))
             }
             After::Stay => Step::Go,
             After::Close => Step::Over(Next::Close),
@@ -642,7 +668,7 @@ impl<H: Handler> Turn<'_, H> {
             return Step::Over(Next::Close);
         }
         self.buffers.inbox.clear();
-        let until = end_of(linger, self.now);
+        let until = end_of(linger, self.now());
         self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
         Step::Go
     }
@@ -651,7 +677,7 @@ impl<H: Handler> Turn<'_, H> {
     fn linger(&mut self, until: Instant, bytes_left: u64) -> io::Result<Step> {
         self.buffers.inbox.clear();
         match self.buffers.inbox.read_from(self.stream) {
-            Ok(read @ 1..) if read as u64 <= bytes_left && self.now < until => {
+            Ok(read @ 1..) if read as u64 <= bytes_left && self.now() < until => {
                 self.session.state = State::Lingering { until, bytes_left: bytes_left - read as u64 };
                 self.bytes_left = self.bytes_left.saturating_sub(read as u64);
                 Ok(if self.bytes_left == 0 { Step::Over(Next::Again) } else { Step::Go })

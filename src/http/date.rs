@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
+use memchr::memchr;
 
 /// The length of a date in the preferred form, `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(super) const DATE_BYTES: usize = 29;
@@ -23,9 +24,8 @@ pub fn format_date(time: SystemTime) -> Option<String> {
 /// two digits depends on `now`.
 #[must_use]
 pub fn parse_date(value: &[u8], now: SystemTime) -> Option<SystemTime> {
-    let text = std::str::from_utf8(value).ok()?;
     let seconds =
-        parse_fixdate(text).or_else(|| parse_rfc850(text, since_1970(now))).or_else(|| parse_asctime(text))?;
+        parse_fixdate(value).or_else(|| parse_rfc850(value, since_1970(now))).or_else(|| parse_asctime(value))?;
     let distance = Duration::from_secs(seconds.unsigned_abs());
     if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
 }
@@ -45,22 +45,24 @@ const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday
 const DAY_SECONDS: i64 = 86_400;
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
-fn parse_fixdate(text: &str) -> Option<i64> {
-    let (weekday, rest) = text.strip_suffix(" GMT")?.split_once(", ")?;
-    let mut parts = rest.splitn(4, ' ');
-    let mut part = || parts.next();
-    let (day, month, year, time) = (digits(part()?, 2)?, part()?, digits(part()?, 4)?, part()?);
-    seconds_since_1970(|name| weekday == &name[..3], (year, month, day), time)
+fn parse_fixdate(text: &[u8]) -> Option<i64> {
+    let (weekday, rest) = cut(text, 3, b", ")?;
+    let (day, rest) = cut(rest, 2, b" ")?;
+    let (month, rest) = cut(rest, 3, b" ")?;
+    let (year, rest) = cut(rest, 4, b" ")?;
+    let time = rest.strip_suffix(b" GMT")?;
+    seconds_since_1970(|name| weekday == &name.as_bytes()[..3], (number(year)?, month, number(day)?), time)
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`. A year that would lie more than 50 years ahead is one of the past.
-fn parse_rfc850(text: &str, now: i64) -> Option<i64> {
+fn parse_rfc850(text: &[u8], now: i64) -> Option<i64> {
     const FIFTY_YEARS: i64 = 50 * 1_461 * DAY_SECONDS / 4;
-    let (weekday, rest) = text.strip_suffix(" GMT")?.split_once(", ")?;
-    let (date, time) = rest.split_once(' ')?;
-    let mut parts = date.splitn(3, '-');
-    let mut part = || parts.next();
-    let (day, month, short_year) = (digits(part()?, 2)?, part()?, digits(part()?, 2)?);
+    let (weekday, rest) = cut(text, memchr(b',', text)?, b", ")?;
+    let (day, rest) = cut(rest, 2, b"-")?;
+    let (month, rest) = cut(rest, 3, b"-")?;
+    let (short_year, rest) = cut(rest, 2, b" ")?;
+    let time = rest.strip_suffix(b" GMT")?;
+    let (day, short_year) = (number(day)?, number(short_year)?);
     let is_too_far = |year: i64| {
         let date = seconds_since_1970(|_| true, (year, month, day), time);
         date.is_some_and(|date| date > now.saturating_add(FIFTY_YEARS))
@@ -69,33 +71,38 @@ fn parse_rfc850(text: &str, now: i64) -> Option<i64> {
     let this_year = 1970 + now / (146_097 * DAY_SECONDS / 400);
     let next = this_year + (short_year - this_year).rem_euclid(100);
     let year = if is_too_far(next) { next - 100 } else { next };
-    seconds_since_1970(|name| weekday == name, (year, month, day), time)
+    seconds_since_1970(|name| weekday == name.as_bytes(), (year, month, day), time)
 }
 
 /// `Sun Nov  6 08:49:37 1994`
-fn parse_asctime(text: &str) -> Option<i64> {
-    if !text.is_ascii() || text.len() != 24 {
-        return None;
-    }
-    let (weekday, month, day) = (text[..4].strip_suffix(' ')?, text[4..8].strip_suffix(' ')?, &text[8..10]);
-    let day = day.strip_prefix(' ').map_or_else(|| digits(day, 2), |day| digits(day, 1))?;
-    let (time, year) = text[10..].strip_prefix(' ')?.split_once(' ')?;
-    seconds_since_1970(|name| weekday == &name[..3], (digits(year, 4)?, month, day), time)
+fn parse_asctime(text: &[u8]) -> Option<i64> {
+    let (weekday, rest) = cut(text, 3, b" ")?;
+    let (month, rest) = cut(rest, 3, b" ")?;
+    let (day, rest) = cut(rest, 2, b" ")?;
+    let (time, year) = cut(rest, 8, b" ")?;
+    let year = (year.len() == 4).then(|| number(year))??;
+    let day = number(day.strip_prefix(b" ").unwrap_or(day))?;
+    seconds_since_1970(|name| weekday == &name.as_bytes()[..3], (year, month, day), time)
 }
 
-/// Just so many digits.
-fn digits(text: &str, count: usize) -> Option<i64> {
-    let all_digits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
-    if all_digits { text.parse().ok() } else { None }
+/// The first `width` bytes, and what follows the separator behind them.
+fn cut<'a>(text: &'a [u8], width: usize, separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let (part, rest) = text.split_at_checked(width)?;
+    Some((part, rest.strip_prefix(separator)?))
+}
+
+/// Digits alone; few, so that it fits.
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
 /// None for a day that doesn't exist or is another weekday.
 fn seconds_since_1970(
     is_weekday: impl Fn(&str) -> bool,
-    (year, month, day): (i64, &str, i64),
-    time: &str,
+    (year, month, day): (i64, &[u8], i64),
+    time: &[u8],
 ) -> Option<i64> {
-    let month = MONTHS.iter().position(|name| *name == month)?;
+    let month = MONTHS.iter().position(|name| name.as_bytes() == month)?;
     let first = days_to_month(year, month);
     if !(1..=days_to_month(year, month + 1) - first).contains(&day) {
         return None;
@@ -115,10 +122,11 @@ fn days_to_month(year: i64, month: usize) -> i64 {
 }
 
 /// `08:49:37`; a minute may have a leap second.
-fn second_of_day(time: &str) -> Option<i64> {
-    let mut parts = time.splitn(3, ':');
-    let mut part = |last: i64| digits(parts.next()?, 2).filter(|part| *part <= last);
-    Some((part(23)? * 60 + part(59)?) * 60 + part(60)?)
+fn second_of_day(time: &[u8]) -> Option<i64> {
+    let (hours, rest) = cut(time, 2, b":")?;
+    let (minutes, seconds) = cut(rest, 2, b":")?;
+    let (hours, minutes, seconds) = (number(hours)?, number(minutes)?, (seconds.len() == 2).then(|| number(seconds))??);
+    (hours <= 23 && minutes <= 59 && seconds <= 60).then_some((hours * 60 + minutes) * 60 + seconds)
 }
 
 /// The present in the preferred form; none when the clock stands before 1970.

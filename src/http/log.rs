@@ -37,6 +37,11 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
+    /// Whether there are lines of this format, and somebody listens.
+    pub(super) fn is_wanted(self) -> bool {
+        self != Self::Off && log_enabled!(target: "access", Level::Info)
+    }
+
     /// Each by its name in a configuration.
     pub const NAMES: [(&'static str, Self); 5] = [
         ("short", Self::Short),
@@ -67,19 +72,17 @@ struct Known {
 }
 
 impl Record {
-    /// `head` begins with the request line, and need not be a good one; `buffer` lends its memory until the line is
-    /// written.
+    /// `began` is none when [nobody listens](LogFormat::is_wanted). `head` begins with the request line, and need not be a
+    /// good one; `buffer` lends its memory until the line is written.
     pub(super) fn new(
         format: LogFormat,
         buffer: &Cell<String>,
         who: Who<'_>,
         head: &[u8],
         status: StatusCode,
-        began: Instant,
+        began: Option<Instant>,
     ) -> Self {
-        if format == LogFormat::Off || !log_enabled!(target: "access", Level::Info) {
-            return Self(None);
-        }
+        let Some(began) = began else { return Self(None) };
         let mut line = buffer.take();
         line.clear();
         let mut known = Known { format, line, time_at: 0, bytes_at: 0, began };

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub struct Response {
     pub(super) head: Head,
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body,
+    /// For Content-Range: the bytes, and of how many.
+    pub(super) part: Option<(RangeInclusive<u64>, u64)>,
     /// Last-Modified is the time of the answer.
     pub(super) modified_now: bool,
     pub(super) user: Option<Arc<str>>,
@@ -51,6 +53,7 @@ impl Response {
             head: Head::Status(status),
             fields: Vec::new(),
             body: Body::Empty,
+            part: None,
             modified_now: false,
             user: None,
             areas: 0,
@@ -60,7 +63,7 @@ impl Response {
     /// A response whose head was made ahead; this body has the length that it tells, if it tells one.
     #[must_use]
     pub fn prepared(head: PreparedHead, body: Body) -> Self {
-        Self { head: Head::Prepared(head), fields: Vec::new(), body, modified_now: false, user: None, areas: 0 }
+        Self { head: Head::Prepared(head), body, ..Self::new(StatusCode::OK) }
     }
 
     /// A small clean page that names the status and tells nothing else; not to be kept without asking again.
@@ -82,6 +85,14 @@ impl Response {
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.push((name, value));
+        self
+    }
+
+    /// Says with Content-Range (RFC 9110 section 14.4) which bytes the body has, the first and the last, of a
+    /// representation of this length.
+    #[must_use]
+    pub fn part_of(mut self, bytes: RangeInclusive<u64>, length: u64) -> Self {
+        self.part = Some((bytes, length));
         self
     }
 

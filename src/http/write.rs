@@ -1,6 +1,7 @@
 //! The only place that makes HTTP bytes: a [`Response`] goes in, bytes go out to the stream, as the peer takes them.
 
-use std::io::{self, IoSlice};
+use std::fmt;
+use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
@@ -72,8 +73,14 @@ fn put_fields(bytes: &mut Vec<u8>, fields: &[(HeaderName, HeaderValue)]) {
 
 fn put_content_length(bytes: &mut Vec<u8>, content_length: Option<u64>) {
     if let Some(length) = content_length {
-        put_field(bytes, b"Content-Length", length.to_string().as_bytes());
+        put_number_field(bytes, format_args!("Content-Length: {length}"));
     }
+}
+
+/// A field line that is made for each response, without taking memory.
+fn put_number_field(bytes: &mut Vec<u8>, line: fmt::Arguments<'_>) {
+    // Writing to memory doesn't fail.
+    let _ = write!(bytes, "{line}\r\n");
 }
 
 fn put_field(bytes: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -148,6 +155,10 @@ impl Outgoing {
             Head::Status(status) => {
                 put_head(&mut buffer, *status, &response.fields, content_length(*status, &response.body));
             }
+        }
+        if let Some((bytes, length)) = &response.part {
+            let (first, last) = (bytes.start(), bytes.end());
+            put_number_field(&mut buffer, format_args!("Content-Range: bytes {first}-{last}/{length}"));
         }
         put_rest_of_head(&mut buffer, asked, response.modified_now);
         let head_bytes = buffer.len();

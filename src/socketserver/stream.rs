@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SendFlags, getsockname, send};
+use rustix::net::{RecvFlags, SendFlags, getsockname, recv, send};
 
 use super::address::{Address, Peer};
 use super::crew::slow;
@@ -339,10 +339,7 @@ fn wait_for(link: &Link, interest: Interest, timeout: Duration) -> io::Result<()
 
 impl Incoming {
     fn receive(&mut self, link: &Link, buffer: &mut [u8]) -> io::Result<usize> {
-        let received = match &link.socket {
-            Socket::Tcp(socket) => (&*socket).read(buffer),
-            Socket::Unix(socket) => (&*socket).read(buffer),
-        };
+        let received = recv(link, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count).map_err(io::Error::from);
         self.drained = match &received {
             Ok(count) => (1..buffer.len()).contains(count),
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
