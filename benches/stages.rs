@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use divan::{Bencher, bench};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use salver::files::{self, Files, Options};
-use salver::http::{Body, Handler, Limits, PreparedHead, Response, format_date, parse_date, stages};
+use salver::http::{Body, FieldLinesBuilder, Handler, Limits, PreparedHead, Response, format_date, parse_date, stages};
 
 fn main() {
     divan::main();
@@ -102,16 +102,23 @@ fn fields() -> [(http::HeaderName, HeaderValue); 4] {
     ]
 }
 
+fn prepared(fields: &[(HeaderName, HeaderValue)]) -> PreparedHead {
+    let mut lines = FieldLinesBuilder::new();
+    lines.put_content_length(1024);
+    fields.iter().for_each(|(name, value)| lines.put(name, value));
+    PreparedHead::with_length(StatusCode::OK, lines.build())
+}
+
 #[bench]
 fn prepare_head(bencher: Bencher<'_, '_>) {
     let fields = fields();
-    bencher.bench(|| PreparedHead::new(StatusCode::OK, black_box(&fields), Some(1024)));
+    bencher.bench(|| prepared(black_box(&fields)));
 }
 
 /// A response as the cache has it: its head made ahead, its body in memory.
 #[bench]
 fn compose_prepared(bencher: Bencher<'_, '_>) {
-    let head = PreparedHead::new(StatusCode::OK, &fields(), Some(1024));
+    let head = prepared(&fields());
     let body = bytes::Bytes::from(vec![b'x'; 1024]);
     compose(bencher, || Response::prepared(head.clone(), Body::Bytes(body.clone())));
 }

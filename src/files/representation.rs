@@ -19,7 +19,7 @@ use super::parts::Parts;
 use super::stamp::Stamp;
 use super::validators::Validators;
 use super::variants::Origin;
-use crate::http::{Body, FileBody, FileVersion, PreparedHead, Response, format_date};
+use crate::http::{Body, FieldLines, FieldLinesBuilder, FileBody, FileVersion, PreparedHead, Response, format_date};
 
 /// How often a file that changes while it is read is read again.
 const TORN_READS_MAX: usize = 3;
@@ -65,12 +65,7 @@ pub(super) struct Representation {
     pub(super) digest: Option<u128>,
     /// What variants are made of; none where there can't be any.
     pub(super) origin: Option<Box<Origin>>,
-    ok: PreparedHead,
-    /// Of a part; what part it is comes besides.
-    part: PreparedHead,
-    /// Of several parts; the type that they are wrapped in comes besides.
-    parts: PreparedHead,
-    not_modified: PreparedHead,
+    heads: Heads,
 }
 
 #[derive(Debug)]
@@ -106,21 +101,10 @@ impl Representation {
 
     fn new(content: Content, stamp: Stamp, digest: Option<u128>, mut validators: Validators, form: Form) -> Self {
         validators.date_is_shared |= form.varies;
-        let (length, shared) = (content.length(), shared_fields(&validators, &form));
-        let coding = form.coding.map(|coding| (header::CONTENT_ENCODING, HeaderValue::from_static(coding.name())));
-        let head = |status, first: &[(HeaderName, HeaderValue)], length| {
-            PreparedHead::new(status, &[first, coding.as_slice(), &shared].concat(), length)
-        };
-        let content_type = [(header::CONTENT_TYPE, form.presentation.content_type.clone())];
-        let ranges = [content_type[0].clone(), (header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
         Self {
-            ok: head(StatusCode::OK, &ranges, Some(length)),
-            part: head(StatusCode::PARTIAL_CONTENT, &content_type, None),
-            // The coding is of what the parts are cut from, as is the tag (RFC 9110 section 15.3.7).
-            parts: head(StatusCode::PARTIAL_CONTENT, &[], None),
-            not_modified: PreparedHead::new(StatusCode::NOT_MODIFIED, &fields_of_304(shared.clone()), None),
+            heads: Heads::new(content.length(), &validators, &form),
             validators,
-            length,
+            length: content.length(),
             content_type: form.presentation.content_type,
             areas: form.presentation.areas,
             content,
@@ -132,19 +116,19 @@ impl Representation {
 
     /// 200: all of it.
     pub(super) fn whole(&self) -> Response {
-        Response::prepared(self.ok.clone(), self.content(0..self.length))
+        Response::prepared(self.heads.ok(), self.content(0..self.length))
             .modified_now(self.validators.is_of_the_future)
             .of_areas(self.areas)
     }
 
     /// 304: what the client has is still right.
     pub(super) fn not_modified(&self) -> Response {
-        Response::prepared(self.not_modified.clone(), Body::Empty).of_areas(self.areas)
+        Response::prepared(self.heads.not_modified(), Body::Empty).of_areas(self.areas)
     }
 
     /// 206: a part of it.
     pub(super) fn part(&self, range: Range<u64>) -> Response {
-        Response::prepared(self.part.clone(), self.content(range.clone()))
+        Response::prepared(self.heads.part(), self.content(range.clone()))
             .part_of(range.start..=range.end - 1, self.length)
             .modified_now(self.validators.is_of_the_future)
             .of_areas(self.areas)
@@ -153,7 +137,7 @@ impl Representation {
     /// 206: several parts of it.
     pub(super) fn parts(&self, parts: &[Range<u64>]) -> Response {
         let (content_type, body) = multipart::body(parts, self.length, &self.content_type, |range| self.content(range));
-        Response::prepared(self.parts.clone(), body)
+        Response::prepared(self.heads.parts(), body)
             .field(header::CONTENT_TYPE, content_type)
             .modified_now(self.validators.is_of_the_future)
             .of_areas(self.areas)
@@ -212,25 +196,66 @@ impl Representation {
     }
 }
 
-/// What 200 and 206 share.
-fn shared_fields(validators: &Validators, form: &Form) -> Vec<(HeaderName, HeaderValue)> {
-    let mut fields = vec![(header::CACHE_CONTROL, form.presentation.cache_control.clone())];
-    fields.extend(form.presentation.fields.iter().cloned());
-    let etag = validators.etag.as_ref().and_then(|etag| HeaderValue::from_bytes(etag).ok());
-    fields.extend(etag.map(|etag| (header::ETAG, etag)));
-    let seconds = validators.last_modified.and_then(|seconds| u64::try_from(seconds).ok());
-    let date = seconds.and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds)));
-    fields.extend(date.map(|date| (header::LAST_MODIFIED, ascii_value(date))));
-    fields.extend(form.varies.then_some((header::VARY, VARY)));
-    fields
+/// The fields of every answer that a representation gives: each begins with another line, and has all those behind it.
+#[derive(Debug)]
+struct Heads {
+    lines: FieldLines,
+    part: usize,
+    parts: usize,
+    not_modified: usize,
 }
 
-/// Of those, 304 has what guides a cache, and a date only where there is no tag (RFC 9110 section 15.4.5).
-fn fields_of_304(mut shared: Vec<(HeaderName, HeaderValue)>) -> Vec<(HeaderName, HeaderValue)> {
-    if shared.iter().any(|(name, _)| name == header::ETAG) {
-        shared.retain(|(name, _)| name != header::LAST_MODIFIED);
+impl Heads {
+    fn new(length: u64, validators: &Validators, form: &Form) -> Self {
+        let mut lines = FieldLinesBuilder::new();
+        lines.put_content_length(length);
+        lines.put(&header::ACCEPT_RANGES, &HeaderValue::from_static("bytes"));
+        let part = lines.position();
+        lines.put(&header::CONTENT_TYPE, &form.presentation.content_type);
+        let parts = lines.position();
+        if let Some(coding) = form.coding {
+            lines.put(&header::CONTENT_ENCODING, &HeaderValue::from_static(coding.name()));
+        }
+        let mut not_modified = lines.position();
+        let seconds = validators.last_modified.and_then(|seconds| u64::try_from(seconds).ok());
+        if let Some(date) = seconds.and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds))) {
+            lines.put(&header::LAST_MODIFIED, &ascii_value(date));
+        }
+        let etag = validators.etag.as_ref().and_then(|etag| HeaderValue::from_bytes(etag).ok());
+        if etag.is_some() {
+            // Then 304 has no date (RFC 9110 section 15.4.5).
+            not_modified = lines.position();
+        }
+        lines.put(&header::CACHE_CONTROL, &form.presentation.cache_control);
+        form.presentation.fields.iter().for_each(|(name, value)| lines.put(name, value));
+        if let Some(etag) = &etag {
+            lines.put(&header::ETAG, etag);
+        }
+        if form.varies {
+            lines.put(&header::VARY, &VARY);
+        }
+        Self { lines: lines.build(), part, parts, not_modified }
     }
-    shared
+
+    fn ok(&self) -> PreparedHead {
+        PreparedHead::with_length(StatusCode::OK, self.lines.clone())
+    }
+
+    /// Of a part; which one comes besides.
+    fn part(&self) -> PreparedHead {
+        PreparedHead::new(StatusCode::PARTIAL_CONTENT, self.lines.starting_at(self.part))
+    }
+
+    /// Of several parts; the type that they are wrapped in comes besides. The coding is of what they are cut from, as is
+    /// the tag (RFC 9110 section 15.3.7).
+    fn parts(&self) -> PreparedHead {
+        PreparedHead::new(StatusCode::PARTIAL_CONTENT, self.lines.starting_at(self.parts))
+    }
+
+    /// What guides a cache (RFC 9110 section 15.4.5).
+    fn not_modified(&self) -> PreparedHead {
+        PreparedHead::new(StatusCode::NOT_MODIFIED, self.lines.starting_at(self.not_modified))
+    }
 }
 
 /// Whether the tag of a file of this length is made from its content.
@@ -268,9 +293,7 @@ impl State {
             if stamp.version.bytes > memory_bytes_max {
                 break;
             }
-            let mut bytes = Vec::with_capacity(usize::try_from(stamp.version.bytes).unwrap_or(0).saturating_add(1));
-            io::Seek::rewind(&mut file)?;
-            (&mut file).take(memory_bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+            let bytes = read_whole(&mut file, stamp.version.bytes, memory_bytes_max)?;
             let now = Stamp::of(&rustix::fs::fstat(&file)?);
             let read = bytes.len() as u64;
             if now == stamp && read <= memory_bytes_max {
@@ -299,6 +322,21 @@ impl State {
         }
         Ok(None)
     }
+}
+
+/// All bytes of a file that tells that it has so many, or one more than may be taken into memory.
+fn read_whole(file: &mut File, told: u64, memory_bytes_max: u64) -> io::Result<Vec<u8>> {
+    let told = usize::try_from(told).unwrap_or(usize::MAX - 1);
+    let mut bytes = vec![0; told + 1];
+    // Where there was room for more, what came is all; a file of the kernel may tell that it has nothing.
+    if told > 0 && matches!(file.read_at(&mut bytes, 0), Ok(read) if read == told) {
+        bytes.truncate(told);
+        return Ok(bytes);
+    }
+    bytes.clear();
+    io::Seek::rewind(file)?;
+    file.take(memory_bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The digest of all bytes of a file, and how many there are.

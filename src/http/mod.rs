@@ -40,7 +40,7 @@ pub use rehearsal::rehearse;
 pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
-pub use write::PreparedHead;
+pub use write::{FieldLines, FieldLinesBuilder, PreparedHead};
 
 // What handlers of this layer need of the one below.
 pub(crate) use crate::socketserver::cores;

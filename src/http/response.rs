@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 
-use super::write::PreparedHead;
+use super::write::{FieldLinesBuilder, PreparedHead};
 use crate::socketserver::pause;
 
 /// How long a write in place may turn out to be one at the end; looked at after this, then after twice as long.
@@ -178,8 +178,11 @@ impl PreparedResponse {
     #[must_use]
     pub fn error_page(status: StatusCode) -> Self {
         let body = Bytes::from(error_page(status));
-        let fields = [(header::CACHE_CONTROL, NO_CACHE), (header::CONTENT_TYPE, HTML)];
-        Self { head: PreparedHead::new(status, &fields, Some(body.len() as u64)), body }
+        let mut lines = FieldLinesBuilder::new();
+        lines.put(&header::CACHE_CONTROL, &NO_CACHE);
+        lines.put(&header::CONTENT_TYPE, &HTML);
+        lines.put_content_length(body.len() as u64);
+        Self { head: PreparedHead::with_length(status, lines.build()), body }
     }
 
     /// The response.

@@ -23,22 +23,72 @@ const COPY_BYTES_MAX: usize = 4 << 10;
 /// A file's part up to this size is read behind the head, as one send then does it all.
 const READ_BYTES_MAX: u64 = 16 << 10;
 
-/// A head made ahead for many responses: status line and fields; not Date and Connection, which differ, and Content-Length
+/// Field lines as they are sent, made ahead for many responses.
+#[derive(Clone, Debug)]
+pub struct FieldLines(Bytes);
+
+impl FieldLines {
+    /// Those from a [position](FieldLinesBuilder::position) on.
+    #[must_use]
+    pub fn starting_at(&self, position: usize) -> Self {
+        Self(self.0.slice(position.min(self.0.len())..))
+    }
+}
+
+/// Makes [`FieldLines`], one after the other.
+#[derive(Debug, Default)]
+pub struct FieldLinesBuilder(Vec<u8>);
+
+impl FieldLinesBuilder {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Vec::with_capacity(512))
+    }
+
+    /// Adds a line.
+    pub fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
+        put_field(&mut self.0, &title_case(name), value.as_bytes());
+    }
+
+    /// Adds Content-Length.
+    pub fn put_content_length(&mut self, length: u64) {
+        put_content_length(&mut self.0, Some(length));
+    }
+
+    /// Where the next line begins.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The lines; they take no more memory than they need.
+    #[must_use]
+    pub fn build(self) -> FieldLines {
+        FieldLines(Bytes::from(self.0.into_boxed_slice()))
+    }
+}
+
+/// A head made ahead for many responses: status and fields; not Date and Connection, which differ, and Content-Length
 /// only where it is always the same.
 #[derive(Clone, Debug)]
 pub struct PreparedHead {
     status: StatusCode,
-    bytes: Bytes,
+    lines: FieldLines,
     tells_length: bool,
 }
 
 impl PreparedHead {
-    /// Makes a head; `content_length` is none where the status allows no content, or where that differs.
+    /// A head with these fields and no Content-Length: that is found out for each response.
     #[must_use]
-    pub fn new(status: StatusCode, fields: &[(HeaderName, HeaderValue)], content_length: Option<u64>) -> Self {
-        let mut bytes = Vec::with_capacity(256);
-        put_head(&mut bytes, status, fields, content_length);
-        Self { status, bytes: bytes.into(), tells_length: content_length.is_some() }
+    pub fn new(status: StatusCode, lines: FieldLines) -> Self {
+        Self { status, lines, tells_length: false }
+    }
+
+    /// A head whose fields have the Content-Length that all its responses have.
+    #[must_use]
+    pub fn with_length(status: StatusCode, lines: FieldLines) -> Self {
+        Self { status, lines, tells_length: true }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -46,12 +96,8 @@ impl PreparedHead {
     }
 }
 
-fn put_head(
-    bytes: &mut Vec<u8>,
-    status: StatusCode,
-    fields: &[(HeaderName, HeaderValue)],
-    content_length: Option<u64>,
-) {
+/// The status line, and what every response has.
+fn put_start(bytes: &mut Vec<u8>, status: StatusCode) {
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(status.as_str().as_bytes());
     bytes.push(b' ');
@@ -61,8 +107,6 @@ fn put_head(
         // What the type says it is, it is: a browser must not make a page of what somebody uploaded as text.
         bytes.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
     }
-    put_fields(bytes, fields);
-    put_content_length(bytes, content_length);
 }
 
 fn put_fields(bytes: &mut Vec<u8>, fields: &[(HeaderName, HeaderValue)]) {
@@ -144,17 +188,16 @@ impl Outgoing {
     /// Makes the bytes of the head in `buffer`, which is given back by [`Outgoing::into_buffer`].
     pub(super) fn new(response: Response, asked: Asked, mut buffer: Vec<u8>, now: Instant, limits: &Limits) -> Self {
         buffer.clear();
-        match &response.head {
-            Head::Prepared(head) => {
-                buffer.extend_from_slice(&head.bytes);
-                put_fields(&mut buffer, &response.fields);
-                if !head.tells_length {
-                    put_content_length(&mut buffer, content_length(head.status, &response.body));
-                }
-            }
-            Head::Status(status) => {
-                put_head(&mut buffer, *status, &response.fields, content_length(*status, &response.body));
-            }
+        let status = response.status();
+        put_start(&mut buffer, status);
+        let mut tells_length = false;
+        if let Head::Prepared(head) = &response.head {
+            buffer.extend_from_slice(&head.lines.0);
+            tells_length = head.tells_length;
+        }
+        put_fields(&mut buffer, &response.fields);
+        if !tells_length {
+            put_content_length(&mut buffer, content_length(status, &response.body));
         }
         if let Some((bytes, length)) = &response.part {
             let (first, last) = (bytes.start(), bytes.end());
@@ -162,7 +205,7 @@ impl Outgoing {
         }
         put_rest_of_head(&mut buffer, asked, response.modified_now);
         let head_bytes = buffer.len();
-        let has_content = !asked.head_only && may_have_content(response.status());
+        let has_content = !asked.head_only && may_have_content(status);
         let body = if has_content { response.body } else { Body::Empty };
         let (body, later) = match body {
             Body::Bytes(content) if content.len() <= COPY_BYTES_MAX => {

@@ -1,10 +1,12 @@
 //! Range requests (RFC 9110 section 14): one part, or several in one answer, from memory and from disk.
 
+use std::fs;
+
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::preconditions::{Dated, WHOLE};
-use crate::support::{Reply, Salver, Site, curl, get};
+use crate::support::{Reply, Salver, Site, curl, get, settle};
 
 /// Bytes whose place can be told from them.
 fn numbered(bytes: usize) -> Vec<u8> {
@@ -92,6 +94,47 @@ fn one_range_is_a_206() {
     let url = dated.server.url("/digits.txt");
     assert_eq!(curl(&["--range", "2-4"], &url), "234");
     assert_eq!(curl(&["--continue-at", "7"], &url), "789");
+}
+
+/// As of a map of tiles or an archive, whose first bytes everybody reads.
+#[test]
+fn a_part_that_is_asked_for_again_comes_from_memory_until_the_file_changes() {
+    let site = site();
+    let server = Salver::serve(&site);
+    settle(&site, "", &server);
+    let mut client = server.connect();
+    let mut check = |range: &str, content: &[u8]| {
+        client.send(get("/large.bin", &format!("Range: bytes={range}\r\n")));
+        let reply = client.reply();
+        let (first, last) = range.split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+        assert_eq!(reply.status, 206, "{}", reply.head);
+        assert_eq!(reply.field("content-range"), Some(&*format!("bytes {first}-{last}/{}", content.len())));
+        assert!(reply.body == content[first..=last], "{range}: {}", reply.head);
+        reply.field("etag").map(str::to_owned)
+    };
+    let mut content = numbered(1 << 20);
+    let (hot, large) = (["0-9999", "500000-509999", "1040000-1048575"], "20000-40000");
+    let etag = check(hot[0], &content);
+    let mut ask_often = |times: usize| {
+        for range in hot.into_iter().cycle().take(times * hot.len()) {
+            assert_eq!(check(range, &content), etag);
+        }
+    };
+    ask_often(3);
+    let before = server.process().bytes_read();
+    ask_often(10);
+    if cfg!(target_os = "linux") {
+        assert!(server.process().bytes_read() - before < 10_000, "it is read from the file");
+    }
+    (0..3).for_each(|_| assert_eq!(check(large, &content), etag));
+    // In place: of the same name, the same length, and open all the while.
+    content[5_000..5_010].fill(b'x');
+    content[1_048_570..].fill(b'y');
+    fs::write(site.join("large.bin"), &content).unwrap();
+    for range in hot.into_iter().chain([large]) {
+        (0..4).for_each(|_| assert_ne!(check(range, &content), etag));
+    }
 }
 
 /// RFC 9110 section 14.2: Range is defined for GET alone.

@@ -33,6 +33,12 @@ impl Process {
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
+    /// Bytes that it has read from files, pipes and the like so far.
+    #[track_caller]
+    pub fn bytes_read(self) -> u64 {
+        self.read("io").lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    }
+
     /// Sets how many descriptors it may have from now on; gives the limit before.
     #[cfg(target_os = "linux")]
     pub fn limit_descriptors(self, current: Option<u64>) -> Option<u64> {
