@@ -21,6 +21,7 @@ text { fill: #1f2328; }
 .bar { fill: #b3bcc6; }
 .own { fill: #0a6fb8; }
 .line { stroke: #c3cad2; fill: none; }
+.other { stroke: #7a7a7a; stroke-width: 1.5; stroke-dasharray: 5 4; fill: none; }
 .curve { stroke: #0a6fb8; stroke-width: 2; fill: none; }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #0d1117; stroke: #30363d; }
@@ -30,6 +31,7 @@ text { fill: #1f2328; }
   .own { fill: #4aa8f0; }
   .line { stroke: #3d444d; }
   .curve { stroke: #4aa8f0; }
+  .other { stroke: #8f8f8f; }
 }
 """
 
@@ -87,6 +89,7 @@ class Plot(NamedTuple):
     points: list  # of (x, y), x rising
     is_binary: bool = False  # x counts bytes
     is_log_y: bool = False
+    beside: list = []  # the same of something else, for the same x
 
 
 PLOT_COLUMNS = 2
@@ -118,8 +121,10 @@ def plot_panel(figure, x, y, width):
     for value, _ in figure.points:
         name = binary(value) if figure.is_binary else short(value)
         yield text(across(value), bottom + 15, name, "soft middle")
-    path = "L".join(f"{across(a):.1f} {up(b):.1f}" for a, b in figure.points)
-    yield f'<path class="curve" d="M{path}"/>'
+    for points, style in ((figure.beside, "other"), (figure.points, "curve")):
+        if points:
+            path = "L".join(f"{across(a):.1f} {up(b):.1f}" for a, b in points)
+            yield f'<path class="{style}" d="M{path}"/>'
     for a, b in figure.points:
         yield f'<circle class="own" cx="{across(a):.1f}" cy="{up(b):.1f}" r="3"/>'
     yield text((left + right) / 2, bottom + 31, figure.x_label, "soft middle")

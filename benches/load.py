@@ -2,6 +2,7 @@
 """Cost against load: what a request costs salver as connections, files, sizes and directories grow.
 
     cargo build --release
+    cargo build --release --example bare              # a bare loop, to hold beside it
     python3 benches/load.py                           # all series
     python3 benches/load.py -s connections,files      # some of them
     python3 benches/load.py --publish                 # the result file and the plot of the repository
@@ -10,7 +11,8 @@ Each series varies one thing and leaves the rest; wrk asks, over loopback. The f
 process tree, the median of the rounds, and for each series is told over which loads it stays within a factor of 1.3.
 
 connections   all of them busy with a file of 1 KiB. Opening them doesn't count: the figure is what a longer run costs
-              beyond a short one
+              beyond a short one. Beside it the same of a bare loop (benches/bare.rs), whose cost is the system's: with one
+              connection it sleeps and wakes for each request, with thousands each request finds its socket cold
 files         of 1 KiB, asked for at random
 sizes         of one file, per request and, from 1 MiB on, per MiB
 entries       of a directory that is listed: its first page, of 1,000 entries at most; and the same sorted by date, for which
@@ -18,18 +20,20 @@ entries       of a directory that is listed: its first page, of 1,000 entries at
 """
 
 import argparse
+import itertools
 import json
 import random
 import shutil
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import chart
 from measure import (
     Load, check_tools, describe, machine, measure, median, positive, raise_descriptors, result_folders, run_main,
     some_of, tell_progress)
-from servers import REPOSITORY, Failure, Server, version_of
+from servers import REPOSITORY, Failure, Server, find_program, version_of
 
 SETTLE_S = 2.1
 FLAT = 1.3
@@ -62,7 +66,7 @@ def run():
 def parse_arguments():
     summary, _, details = __doc__.partition("\n\n")
     parser = argparse.ArgumentParser(
-        description=summary, epilog=details + "\nSALVER and WRK of the environment name the programs.",
+        description=summary, epilog=details + "\nSALVER, BARE and WRK of the environment name the programs.",
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-s", "--series", type=some_of(SERIES), default=list(SERIES), metavar="NAME,...")
     parser.add_argument("-r", "--rounds", type=positive, default=5)
@@ -81,24 +85,29 @@ class Bench:
 
     def measure(self, plant, loads, cost):
         """The median cost for each load, after `plant` has made the tree that they need."""
+        return self.measure_each(["salver"], plant, loads, cost)["salver"]
+
+    def measure_each(self, names, plant, loads, cost):
+        """The same of several servers, one after the other in each round."""
         root = self.folder / "root"
         root.mkdir()
         try:
             plant(root)
             time.sleep(SETTLE_S)
-            costs = {x: [] for x in loads}
-            with Server("salver", root, self.folder) as server:
-                for load in loads.values():
+            costs = {name: {x: [] for x in loads} for name in names}
+            with ExitStack() as stack:
+                servers = [stack.enter_context(Server(name, root, self.folder)) for name in names]
+                for server, load in itertools.product(servers, loads.values()):
                     status, _, _ = server.ask(load.first_target())
                     if status != 200:
                         raise Failure(f"{load.first_target()} is answered {status}")
                     measure(server, load, 1)
                 for number in range(self.options.rounds):
-                    for x, load in loads.items():
+                    for (x, load), server in itertools.product(loads.items(), servers):
                         tell_progress(f"round {number + 1}: {x}")
-                        costs[x].append(cost(x, server, load))
+                        costs[server.name][x].append(cost(x, server, load))
             tell_progress()
-            return {x: median(values) for x, values in costs.items()}
+            return {name: {x: median(values) for x, values in of.items()} for name, of in costs.items()}
         finally:
             shutil.rmtree(root)
 
@@ -119,10 +128,14 @@ def connections(bench):
         long = measure(server, load, 1 + bench.options.seconds)
         return (long.cpu_s - short.cpu_s) / max(long.requests - short.requests, 1) * 1e6
 
-    costs = bench.measure(
-        lambda root: (root / "1k.html").write_bytes(b"x" * KIB),
+    names = ["salver", "bare"]
+    if not find_program("bare"):
+        names.remove("bare")
+        bench.skipped["a bare loop"] = "cargo build --release --example bare, or name it in BARE"
+    costs = bench.measure_each(
+        names, lambda root: (root / "1k.html").write_bytes(b"x" * KIB),
         {count: Load(count, "/1k.html") for count in possible}, beyond_opening)
-    yield series("connections", "busy connections", "CPU µs per request", costs)
+    yield series("connections", "busy connections", "CPU µs per request", costs["salver"], costs.get("bare", {}))
 
 
 def files(bench):
@@ -183,9 +196,9 @@ def entries(bench):
 SERIES = {"connections": connections, "files": files, "sizes": sizes, "entries": entries}
 
 
-def series(name, x, y, costs):
-    points = [(at, round(cost, 3)) for at, cost in costs.items()]
-    return {"name": name, "x": x, "y": y, "points": points, "flat": flat_part(points)}
+def series(name, x, y, costs, bare=()):
+    points, beside = ([(at, round(cost, 3)) for at, cost in dict(of).items()] for of in (costs, bare))
+    return {"name": name, "x": x, "y": y, "points": points, "flat": flat_part(points), "beside": beside}
 
 
 def flat_part(points):
@@ -199,17 +212,22 @@ def flat_part(points):
 def table(series):
     size = chart.binary if "bytes" in series["x"] else "{:,}".format
     yield f"\n{series['name']}: {series['y']}, by {series['x']}"
+    beside = dict(series["beside"])
     for x, cost in series["points"]:
-        yield f"  {size(x):>10}  {cost:>14,.2f}"
+        bare = f"  a bare loop {beside[x]:,.2f}, so ×{cost / beside[x]:.2f}" if x in beside else ""
+        yield f"  {size(x):>10}  {cost:>14,.2f}{bare}"
     yield "  " + statement(series)
 
 
 def statement(series):
-    if not series["flat"]:
-        return f"nowhere flat within {FLAT}×"
     size = chart.binary if "bytes" in series["x"] else "{:,}".format
+    beside = dict(series["beside"])
+    ratios = [cost / beside[x] for x, cost in series["points"] if x in beside]
+    bare = f"; {min(ratios):.2f} to {max(ratios):.2f} × a bare loop (dashed)" if ratios else ""
+    if not series["flat"]:
+        return f"nowhere flat within {FLAT}×{bare}"
     first, last = series["flat"]
-    return f"flat within {FLAT}× from {size(first)} to {size(last)}"
+    return f"flat within {FLAT}× from {size(first)} to {size(last)}{bare}"
 
 
 def publish(report, options):
@@ -217,7 +235,8 @@ def publish(report, options):
     (results / "load.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     figures = [
         chart.Plot(series["name"], series["x"], f"{series['y']}; {statement(series)}", series["points"],
-                   is_binary="bytes" in series["x"], is_log_y=series["name"] in ("size", "entries", "entries, by date"))
+                   is_binary="bytes" in series["x"], is_log_y=series["name"] in ("size", "entries", "entries, by date"),
+                   beside=series["beside"])
         for series in report["series"].values()
     ]
     subtitle = f"CPU time of salver {report['salver']}, each point a load"

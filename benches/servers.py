@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-BUILT = REPOSITORY / "target/release/salver"
+BUILT = {"salver": REPOSITORY / "target/release/salver", "bare": REPOSITORY / "target/release/examples/bare"}
 START_S = 10.0
 STOP_S = 5.0
 ANSWER_S = 5.0
@@ -85,6 +85,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "salver": Kind("salver", "--version", "--quiet --bind 127.0.0.1 --port {port} {root}", "defaults, no access log"),
+    "bare": Kind("bare", "", "{port}", "benches/bare.rs"),
     "nginx": Kind("nginx", "-v", "-e stderr -p {folder} -c {config}",
                   "tuned: open_file_cache, no access log, a worker a core, endless keep-alive", NGINX_TUNED),
     "nginx-default": Kind("nginx", "-v", "-e stderr -p {folder} -c {config}",
@@ -104,7 +105,7 @@ KINDS = {
 def find_program(name):
     """The program of a kind: what the environment variable of its name says, else what PATH has."""
     kind = KINDS[name]
-    default = str(BUILT) if name == "salver" else kind.program
+    default = str(BUILT.get(name, kind.program))
     variable = re.sub(r"\W", "_", Path(kind.program).name.upper())
     path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
     found = shutil.which(os.environ.get(variable, default), path=path)

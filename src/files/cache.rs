@@ -38,7 +38,8 @@ pub(super) struct Entry<T> {
 
 impl<T> Entry<T> {
     /// `bytes` is the memory that the value takes.
-    pub(super) fn new(value: T, bytes: u64, evidence: Evidence) -> Self {
+    pub(super) fn new(value: T, bytes: u64, mut evidence: Evidence) -> Self {
+        evidence.witnesses.shrink_to_fit();
         Self { value, evidence, looked: AtomicU64::new(0), weight: OVERHEAD_BYTES + bytes }
     }
 
