@@ -201,22 +201,21 @@ impl Representation {
     }
 }
 
-/// The fields of every answer that a representation gives: each begins with another line, and has all those behind it.
+/// The fields of every answer that a representation gives: those of 200, of which the others have a stretch.
 #[derive(Debug)]
 struct Heads {
     lines: FieldLines,
-    part: usize,
+    /// Where that begins, of several parts and of 304; and where all but that of 200 end.
     parts: usize,
     not_modified: usize,
+    content_length: usize,
 }
 
 impl Heads {
     fn new(length: u64, validators: &Validators, form: &Form) -> Self {
         let mut lines = FieldLinesBuilder::new();
-        lines.put_content_length(length);
-        lines.put(&header::ACCEPT_RANGES, &HeaderValue::from_static("bytes"));
-        let part = lines.position();
         lines.put(&header::CONTENT_TYPE, &form.presentation.content_type);
+        lines.put(&header::ACCEPT_RANGES, &HeaderValue::from_static("bytes"));
         let parts = lines.position();
         if let Some(coding) = form.coding {
             lines.put(&header::CONTENT_ENCODING, &HeaderValue::from_static(coding.name()));
@@ -239,7 +238,9 @@ impl Heads {
         if form.varies {
             lines.put(&header::VARY, &VARY);
         }
-        Self { lines: lines.build(), part, parts, not_modified }
+        let content_length = lines.position();
+        lines.put_content_length(length);
+        Self { lines: lines.build(), parts, not_modified, content_length }
     }
 
     fn ok(&self) -> PreparedHead {
@@ -248,18 +249,22 @@ impl Heads {
 
     /// Of a part; which one comes besides.
     fn part(&self) -> PreparedHead {
-        PreparedHead::new(StatusCode::PARTIAL_CONTENT, self.lines.starting_at(self.part))
+        self.without_length(StatusCode::PARTIAL_CONTENT, 0)
     }
 
     /// Of several parts; the type that they are wrapped in comes besides. The coding is of what they are cut from, as is
     /// the tag (RFC 9110 section 15.3.7).
     fn parts(&self) -> PreparedHead {
-        PreparedHead::new(StatusCode::PARTIAL_CONTENT, self.lines.starting_at(self.parts))
+        self.without_length(StatusCode::PARTIAL_CONTENT, self.parts)
     }
 
     /// What guides a cache (RFC 9110 section 15.4.5).
     fn not_modified(&self) -> PreparedHead {
-        PreparedHead::new(StatusCode::NOT_MODIFIED, self.lines.starting_at(self.not_modified))
+        self.without_length(StatusCode::NOT_MODIFIED, self.not_modified)
+    }
+
+    fn without_length(&self, status: StatusCode, start: usize) -> PreparedHead {
+        PreparedHead::new(status, self.lines.between(start, self.content_length))
     }
 }
 

@@ -28,10 +28,11 @@ const READ_BYTES_MAX: u64 = 16 << 10;
 pub struct FieldLines(Bytes);
 
 impl FieldLines {
-    /// Those from a [position](FieldLinesBuilder::position) on.
+    /// Those between two [positions](FieldLinesBuilder::position).
     #[must_use]
-    pub fn starting_at(&self, position: usize) -> Self {
-        Self(self.0.slice(position.min(self.0.len())..))
+    pub fn between(&self, start: usize, end: usize) -> Self {
+        let end = end.min(self.0.len());
+        Self(self.0.slice(start.min(end)..end))
     }
 }
 
