@@ -104,8 +104,11 @@ def plots(title, subtitle, where, figures):
         for column, figure in enumerate(figures[start:start + PLOT_COLUMNS]):
             pieces += plot_panel(figure, MARGIN + column * (column_width + GAP), y, column_width)
         y += PLOT_HEIGHT + 78 + GAP
-    told = "; ".join(f"{figure.title}: " + ", ".join(f"{short(x)}: {short(y)}" for x, y in figure.points)
-                     for figure in figures)
+    def in_words(name, points):
+        return f"{name}: " + ", ".join(f"{short(x)}: {short(y)}" for x, y in points)
+
+    told = "; ".join(in_words(name, points) for figure in figures
+                     for name, points in ((figure.title, figure.points), ("dashed", figure.beside)) if points)
     return picture(title, subtitle, where, told, pieces, y + MARGIN - GAP)
 
 
@@ -114,7 +117,7 @@ def plot_panel(figure, x, y, width):
     yield text(x, y + 28, figure.y_label, "soft")
     left, right, top, bottom = x + AXIS_WIDTH, x + width - 12, y + 40, y + 40 + PLOT_HEIGHT
     across = Scale([point[0] for point in figure.points], left, right, is_log=True)
-    up = Scale([point[1] for point in figure.points], bottom, top, is_log=figure.is_log_y)
+    up = Scale([point[1] for point in [*figure.points, *figure.beside]], bottom, top, is_log=figure.is_log_y)
     for value in up.ticks():
         yield f'<path class="line" d="M{left:.1f} {up(value):.1f}H{right:.1f}"/>'
         yield text(left - 6, up(value) + 4, short(value), "soft end")

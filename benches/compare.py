@@ -27,7 +27,7 @@ import chart
 from measure import (
     Load, check_tools, describe, machine, measure, median, positive, raise_descriptors, result_folders, run_main,
     some_of, tell_progress)
-from servers import KINDS, REPOSITORY, Failure, Server, find_program, version_of
+from servers import FILE_SERVERS, KINDS, REPOSITORY, Failure, Server, find_program, version_of
 
 SETTLE_S = 2.1  # what changed a moment ago salver doesn't keep in memory
 WARM_S = 1
@@ -118,9 +118,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=summary, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=details + "\nThe environment's SALVER, NGINX, LIGHTTPD, H2O, CADDY, STATIC_WEB_SERVER, MINISERVE and\n"
-        f"WRK name the programs.\n\nworkloads: {' '.join(WORKLOADS)}\nservers: {' '.join(KINDS)}\n")
+        f"WRK name the programs.\n\nworkloads: {' '.join(WORKLOADS)}\nservers: {' '.join(FILE_SERVERS)}\n")
     parser.add_argument("-w", "--workloads", type=some_of(WORKLOADS), default=list(WORKLOADS), metavar="NAME,...")
-    parser.add_argument("-s", "--servers", type=some_of(KINDS), default=list(KINDS), metavar="NAME,...",
+    parser.add_argument("-s", "--servers", type=some_of(FILE_SERVERS), default=FILE_SERVERS, metavar="NAME,...",
                         help="salver is always among them, and the first")
     parser.add_argument("-r", "--rounds", type=positive, default=5)
     parser.add_argument("-t", "--seconds", type=positive, default=2, help="for each server in each round")

@@ -102,8 +102,12 @@ KINDS = {
 }
 
 
+# Those that serve files, and so can be compared.
+FILE_SERVERS = [name for name in KINDS if name != "bare"]
+
+
 def find_program(name):
-    """The program of a kind: what the environment variable of its name says, else what PATH has."""
+    """The program of a kind: what the environment variable of its name says, else what was built here or PATH has."""
     kind = KINDS[name]
     default = str(BUILT.get(name, kind.program))
     variable = re.sub(r"\W", "_", Path(kind.program).name.upper())

@@ -106,7 +106,7 @@ fn prepared(fields: &[(HeaderName, HeaderValue)]) -> PreparedHead {
     let mut lines = FieldLinesBuilder::new();
     lines.put_content_length(1024);
     fields.iter().for_each(|(name, value)| lines.put(name, value));
-    PreparedHead::with_length(StatusCode::OK, lines.build())
+    PreparedHead::new(StatusCode::OK, lines.build())
 }
 
 #[bench]

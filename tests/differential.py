@@ -14,7 +14,7 @@ answers are right. They were written with nginx 1.22 and lighttpd 1.4.69. What i
 
 Compared are the statuses, what becomes of the connection, and of the last answer the content and the fields that matter
 there, Location as the URI it comes to. Not compared is what differs throughout and is right either way: the texts of
-errors, Last-Modified in a 304 that has an ETag (RFC 9110 15.4.5: the peers send it), Accept-Ranges in a 206 (lighttpd),
+errors, Last-Modified in a 304 that has an ETag (RFC 9110 15.4.5: the peers send it), Accept-Ranges in a 206 (not nginx),
 and `keep-alive` where it's the default (nginx).
 
 Exit status: 0 all differences are explained, or no peer is there; 1 some are not, or a reason is stale; 2 usage, or a

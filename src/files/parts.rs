@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::options::Options;
 
@@ -13,10 +14,10 @@ use super::options::Options;
 const PART_BYTES_MAX: u64 = 16 << 10;
 
 /// Parts kept of a file at most.
-const KEPT_MAX: u64 = 4;
+const KEPT_MAX: u64 = 8;
 
-/// Parts remembered as asked for once.
-const ASKED_MAX: usize = 4;
+/// Parts remembered as asked for once, each in the one place that it can have.
+const ASKED_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -25,11 +26,12 @@ pub(super) struct Parts {
     memory: Mutex<Memory>,
 }
 
-/// The latest come first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
+    /// The latest comes first.
     kept: Vec<(Range<u64>, Bytes)>,
-    asked: [Range<u64>; ASKED_MAX],
+    /// Digests: who has the one of another is kept a little early.
+    asked: [u32; ASKED_MAX],
 }
 
 impl Parts {
@@ -37,7 +39,11 @@ impl Parts {
     pub(super) fn new(options: &Options) -> Self {
         let part_bytes_max = PART_BYTES_MAX.min(options.cache_file_bytes_max);
         let kept_max = options.descriptor_weight() / PART_BYTES_MAX;
-        Self { part_bytes_max, kept_max: kept_max.min(KEPT_MAX) as usize, memory: Mutex::default() }
+        Self {
+            part_bytes_max,
+            kept_max: kept_max.min(KEPT_MAX) as usize,
+            memory: Mutex::new(Memory { kept: Vec::new(), asked: [0; ASKED_MAX] }),
+        }
     }
 
     /// The bytes of a part that was asked for before, if it is kept or `read` gives them now. Never waits: where another
@@ -51,16 +57,26 @@ impl Parts {
             memory.kept[..=at].rotate_right(1);
             return Some(memory.kept[0].1.clone());
         }
-        if !memory.asked.contains(range) {
-            memory.asked.rotate_right(1);
-            memory.asked[0] = range.clone();
+        let digest = digest(range);
+        let asked = &mut memory.asked[digest as usize % ASKED_MAX];
+        if *asked != digest {
+            *asked = digest;
             return None;
         }
+        // Should it be driven out, it has to be asked for twice again.
+        *asked = 0;
         let bytes = read()?;
         memory.kept.truncate(self.kept_max - 1);
         memory.kept.insert(0, (range.clone(), bytes.clone()));
         Some(bytes)
     }
+}
+
+fn digest(range: &Range<u64>) -> u32 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&range.start.to_ne_bytes());
+    bytes[8..].copy_from_slice(&range.end.to_ne_bytes());
+    (xxh3_64(&bytes) >> 32) as u32
 }
 
 #[cfg(test)]
@@ -94,6 +110,7 @@ mod tests {
         assert_eq!(find(&parts, 10..20), None);
         assert_eq!(find(&parts, 10..21), None);
         assert_eq!(parts.find(&(10..20), || None), None, "it can't be read");
+        assert_eq!(find(&parts, 10..20), None);
         assert_eq!(find(&parts, 10..20), Some(Bytes::from_static(b"xxxxxxxxxx")));
         assert!(is_kept(&parts, 10..20) && !is_kept(&parts, 10..21));
     }
@@ -102,11 +119,20 @@ mod tests {
     fn who_reads_on_and_on_drives_nothing_out_and_who_asks_again_what_was_not_used_for_longest() {
         let parts = parts(|_| {});
         (0..KEPT_MAX).for_each(|at| keep(&parts, at..at + 1));
-        (100..200).for_each(|at| assert_eq!(find(&parts, at..at + 5), None));
+        (100..200).for_each(|at| _ = parts.find(&(at..at + 5), || None));
         assert!((0..KEPT_MAX).all(|at| is_kept(&parts, at..at + 1)));
         assert!(is_kept(&parts, 0..1));
         keep(&parts, 50..60);
         assert!(is_kept(&parts, 0..1) && is_kept(&parts, 50..60) && !is_kept(&parts, 1..2));
+    }
+
+    /// Of a map of tiles everybody reads the first bytes, and then what nobody else reads.
+    #[test]
+    fn a_part_is_remembered_while_others_are_asked_for() {
+        let parts = parts(|_| {});
+        find(&parts, 0..100);
+        (1..=10).for_each(|tile| assert_eq!(find(&parts, tile * 1_000..tile * 1_000 + 500), None));
+        assert!(find(&parts, 0..100).is_some());
     }
 
     #[test]

@@ -37,11 +37,6 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// Whether there are lines of this format, and somebody listens.
-    pub(super) fn is_wanted(self) -> bool {
-        self != Self::Off && log_enabled!(target: "access", Level::Info)
-    }
-
     /// Each by its name in a configuration.
     pub const NAMES: [(&'static str, Self); 5] = [
         ("short", Self::Short),
@@ -50,6 +45,11 @@ impl LogFormat {
         ("json", Self::Json),
         ("off", Self::Off),
     ];
+
+    /// Whether there are lines of this format, and somebody listens.
+    pub(super) fn is_wanted(self) -> bool {
+        self != Self::Off && log_enabled!(target: "access", Level::Info)
+    }
 }
 
 /// Who asked, and the name under which that was.

@@ -182,7 +182,7 @@ impl PreparedResponse {
         lines.put(&header::CACHE_CONTROL, &NO_CACHE);
         lines.put(&header::CONTENT_TYPE, &HTML);
         lines.put_content_length(body.len() as u64);
-        Self { head: PreparedHead::with_length(status, lines.build()), body }
+        Self { head: PreparedHead::new(status, lines.build()), body }
     }
 
     /// The response.

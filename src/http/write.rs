@@ -25,48 +25,58 @@ const READ_BYTES_MAX: u64 = 16 << 10;
 
 /// Field lines as they are sent, made ahead for many responses.
 #[derive(Clone, Debug)]
-pub struct FieldLines(Bytes);
+pub struct FieldLines {
+    bytes: Bytes,
+    /// Where the one of Content-Length is, if there is one.
+    length_at: Option<usize>,
+}
 
 impl FieldLines {
     /// Those between two [positions](FieldLinesBuilder::position).
     #[must_use]
     pub fn between(&self, start: usize, end: usize) -> Self {
-        let end = end.min(self.0.len());
-        Self(self.0.slice(start.min(end)..end))
+        let end = end.min(self.bytes.len());
+        let start = start.min(end);
+        let length_at = self.length_at.filter(|at| (start..end).contains(at)).map(|at| at - start);
+        Self { bytes: self.bytes.slice(start..end), length_at }
     }
 }
 
 /// Makes [`FieldLines`], one after the other.
 #[derive(Debug, Default)]
-pub struct FieldLinesBuilder(Vec<u8>);
+pub struct FieldLinesBuilder {
+    bytes: Vec<u8>,
+    length_at: Option<usize>,
+}
 
 impl FieldLinesBuilder {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(Vec::with_capacity(512))
+        Self { bytes: Vec::with_capacity(512), length_at: None }
     }
 
     /// Adds a line.
     pub fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
-        put_field(&mut self.0, &title_case(name), value.as_bytes());
+        put_field(&mut self.bytes, &title_case(name), value.as_bytes());
     }
 
-    /// Adds Content-Length.
+    /// Adds Content-Length, where that is always the same; without it the writer does.
     pub fn put_content_length(&mut self, length: u64) {
-        put_content_length(&mut self.0, Some(length));
+        self.length_at = Some(self.bytes.len());
+        put_content_length(&mut self.bytes, Some(length));
     }
 
     /// Where the next line begins.
     #[must_use]
     pub fn position(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// The lines; they take no more memory than they need.
     #[must_use]
     pub fn build(self) -> FieldLines {
-        FieldLines(Bytes::from(self.0.into_boxed_slice()))
+        FieldLines { bytes: Bytes::from(self.bytes.into_boxed_slice()), length_at: self.length_at }
     }
 }
 
@@ -76,20 +86,13 @@ impl FieldLinesBuilder {
 pub struct PreparedHead {
     status: StatusCode,
     lines: FieldLines,
-    tells_length: bool,
 }
 
 impl PreparedHead {
-    /// A head with these fields and no Content-Length: that is found out for each response.
+    /// A head with these fields.
     #[must_use]
     pub fn new(status: StatusCode, lines: FieldLines) -> Self {
-        Self { status, lines, tells_length: false }
-    }
-
-    /// A head whose fields have the Content-Length that all its responses have.
-    #[must_use]
-    pub fn with_length(status: StatusCode, lines: FieldLines) -> Self {
-        Self { status, lines, tells_length: true }
+        Self { status, lines }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -193,8 +196,8 @@ impl Outgoing {
         put_start(&mut buffer, status);
         let mut tells_length = false;
         if let Head::Prepared(head) = &response.head {
-            buffer.extend_from_slice(&head.lines.0);
-            tells_length = head.tells_length;
+            buffer.extend_from_slice(&head.lines.bytes);
+            tells_length = head.lines.length_at.is_some();
         }
         put_fields(&mut buffer, &response.fields);
         if !tells_length {
