@@ -220,21 +220,25 @@ def table(series):
 
 
 def statement(series):
+    if not series["flat"]:
+        return f"nowhere flat within {FLAT}×"
     size = chart.binary if "bytes" in series["x"] else "{:,}".format
+    first, last = series["flat"]
+    return f"flat within {FLAT}× from {size(first)} to {size(last)}"
+
+
+def axis(series):
+    """What the points lie over, and what the dashed line is."""
     beside = dict(series["beside"])
     ratios = [cost / beside[x] for x, cost in series["points"] if x in beside]
-    bare = f"; {min(ratios):.2f} to {max(ratios):.2f} × a bare loop (dashed)" if ratios else ""
-    if not series["flat"]:
-        return f"nowhere flat within {FLAT}×{bare}"
-    first, last = series["flat"]
-    return f"flat within {FLAT}× from {size(first)} to {size(last)}{bare}"
+    return series["x"] + (f"; dashed: a bare loop, ×{min(ratios):.2f} to ×{max(ratios):.2f}" if ratios else "")
 
 
 def publish(report, options):
     results, docs = result_folders(options)
     (results / "load.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     figures = [
-        chart.Plot(series["name"], series["x"], f"{series['y']}; {statement(series)}", series["points"],
+        chart.Plot(series["name"], axis(series), f"{series['y']}; {statement(series)}", series["points"],
                    is_binary="bytes" in series["x"], is_log_y=series["name"] in ("size", "entries", "entries, by date"),
                    beside=series["beside"])
         for series in report["series"].values()
