@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Cost against load: what a request costs salver as connections, files, sizes and directories grow.
 
-    cargo build --release
-    cargo build --release --example bare              # a bare loop, to hold beside it
+    cargo build --release --bins --example bare       # and a bare loop, to hold beside it
     python3 benches/load.py                           # all series
     python3 benches/load.py -s connections,files      # some of them
     python3 benches/load.py --publish                 # the result file and the plot of the repository

@@ -174,28 +174,23 @@ impl Representation {
     /// even where [`Options::cache_revalidate_ms`] lets some time pass between a change and the look.)
     fn kept_part(&self, range: &Range<u64>) -> Option<Bytes> {
         let Content::Disk(file, _, parts) = &self.content else { return None };
-        parts.find(range, || self.read_part(file, range))
+        parts.find(range, || self.read_part(file, range).ok().flatten())
     }
 
-    /// A part of the file, as it was when this was made ready.
-    fn read_part(&self, file: &File, range: &Range<u64>) -> Option<Bytes> {
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
-        file.read_exact_at(&mut bytes, range.start).ok()?;
+    /// A part of the file. None when it is no longer as it was when this was made ready.
+    fn read_part(&self, file: &File, range: &Range<u64>) -> io::Result<Option<Bytes>> {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, range.start)?;
         // Looked at afterwards, so that these bytes are of that state.
-        let now = Stamp::of(&rustix::fs::fstat(file).ok()?);
-        (now == self.stamp).then(|| bytes.into())
+        let now = Stamp::of(&rustix::fs::fstat(file)?);
+        Ok((now == self.stamp).then(|| bytes.into()))
     }
 
     /// The bytes that it has. None when they are no longer those that it was made ready with.
     pub(super) fn read(&self) -> io::Result<Option<Bytes>> {
         match &self.content {
             Content::Memory(bytes) => Ok(Some(bytes.clone())),
-            Content::Disk(file, version, _) => {
-                let mut bytes = vec![0; usize::try_from(version.bytes).unwrap_or(usize::MAX)];
-                file.read_exact_at(&mut bytes, 0)?;
-                let now = Stamp::of(&rustix::fs::fstat(&**file)?);
-                Ok((now == self.stamp).then(|| bytes.into()))
-            }
+            Content::Disk(file, version, _) => self.read_part(file, &(0..version.bytes)),
         }
     }
 
