@@ -3,15 +3,32 @@
 use std::path::Path;
 
 use ::http::HeaderValue;
-use mime_guess::mime;
 
-/// The value of Content-Type. Text is UTF-8; what has no known extension is just bytes.
+/// Of what has no known extension: just bytes.
+const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Text is UTF-8.
+const CHARSET: &str = "; charset=utf-8";
+
+/// Text that most sites have, so that its files need not take memory for it.
+const COMMON_TEXT: [&str; 5] = [
+    "text/html; charset=utf-8",
+    "text/css; charset=utf-8",
+    "text/javascript; charset=utf-8",
+    "text/plain; charset=utf-8",
+    "text/markdown; charset=utf-8",
+];
+
+/// The value of Content-Type.
 pub(super) fn content_type(path: &Path) -> HeaderValue {
-    let guess = mime_guess::from_path(path).first_or_octet_stream();
-    let is_text = guess.type_() == mime::TEXT || guess.subtype() == mime::JAVASCRIPT;
-    let value =
-        if is_text { format!("{}; charset=utf-8", guess.essence_str()) } else { guess.essence_str().to_owned() };
-    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+    let Some(essence) = mime_guess::from_path(path).first_raw() else { return OCTET_STREAM };
+    let is_text = essence.starts_with("text/") || essence.ends_with("/javascript");
+    let common = COMMON_TEXT.into_iter().find(|common| common.strip_suffix(CHARSET) == Some(essence));
+    match common {
+        Some(common) => HeaderValue::from_static(common),
+        None if is_text => HeaderValue::try_from(format!("{essence}{CHARSET}")).unwrap_or(OCTET_STREAM),
+        None => HeaderValue::from_static(essence),
+    }
 }
 
 #[cfg(test)]

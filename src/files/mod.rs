@@ -41,6 +41,7 @@ mod turns;
 mod validators;
 mod variants;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
@@ -328,7 +329,9 @@ impl Files {
 
     /// A path of the site, of one beneath this root: rules go by that.
     fn in_site(&self, path: &[u8]) -> Vec<u8> {
-        let mut whole: Vec<u8> = percent_decode(self.options.prefix.trim_start_matches('/').as_bytes()).collect();
+        let prefix = self.options.prefix.trim_start_matches('/').as_bytes();
+        let mut whole = Vec::with_capacity(prefix.len() + 1 + path.len());
+        whole.extend(percent_decode(prefix));
         if !whole.is_empty() {
             whole.push(b'/');
         }
@@ -338,7 +341,7 @@ impl Files {
 
     /// What is said of a file: its type, and what the rules want. A fallback is never to be kept for long.
     fn presentation(&self, key: &str, path: &SafePath) -> Presentation {
-        let asked: Vec<u8> = percent_decode(key.trim_start_matches(FALLBACK).trim_matches('/').as_bytes()).collect();
+        let asked: Cow<'_, [u8]> = percent_decode(key.trim_start_matches(FALLBACK).trim_matches('/').as_bytes()).into();
         let (asked, answering) = (self.in_site(&asked), self.in_site(path.as_bytes()));
         let dress = dress(&self.field_rules, &[&asked, &answering]);
         let content_type = TypeRule::find(&self.options.types, &answering);
@@ -384,6 +387,7 @@ impl Handler for Files {
     }
 
     fn service_actions(&self) {
+        self.root.sweep();
         self.cache.sweep();
         self.absent.sweep();
         self.variants.sweep();

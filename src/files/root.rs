@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use rustix::io::Errno;
@@ -41,6 +42,16 @@ pub(super) struct Root {
     symlinks: Symlinks,
     /// The kernel has no openat2.
     walks: AtomicBool,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// The directory that the root was a moment ago.
+#[derive(Debug)]
+struct Kept {
+    directory: Arc<OwnedFd>,
+    /// No other directory has it while this one is open.
+    identity: (u64, u64),
+    is_used: bool,
 }
 
 /// What a path beneath the root is.
@@ -54,7 +65,7 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Directory {
     /// The root that it was found beneath.
-    pub(super) root: OwnedFd,
+    pub(super) root: Arc<OwnedFd>,
     pub(super) opened: OwnedFd,
     /// Of before anything of it was read.
     pub(super) stat: Stat,
@@ -78,12 +89,17 @@ pub(super) enum Miss {
 
 impl Root {
     pub(super) fn new(path: PathBuf, withheld: Vec<PathBuf>, symlinks: Symlinks) -> Self {
-        Self { path, withheld, symlinks, walks: AtomicBool::new(cfg!(salver_portable)) }
+        Self { path, withheld, symlinks, walks: AtomicBool::new(cfg!(salver_portable)), kept: Mutex::default() }
     }
 
     /// Where a path lies, for looking whether it has changed; never for opening.
     pub(super) fn locate(&self, path: &SafePath) -> PathBuf {
-        self.path.join(path.as_path())
+        let (root, path) = (&self.path, path.as_path());
+        // With what stands between them, and behind them in a C string.
+        let mut located = PathBuf::with_capacity(root.as_os_str().len() + path.as_os_str().len() + 2);
+        located.push(root);
+        located.push(path);
+        located
     }
 
     /// Where a path lies, for people: whoever asks has chosen it, so it is escaped.
@@ -91,14 +107,38 @@ impl Root {
         self.locate(path).as_os_str().as_bytes().escape_ascii().to_string()
     }
 
-    /// Opens a regular file, or finds that it is a directory. The root is opened anew each time: it may have been
-    /// replaced.
+    /// Opens a regular file, or finds that it is a directory.
     pub(super) fn open(&self, path: &SafePath) -> Result<Found, Miss> {
-        self.open_from(&self.open_root()?, path)
+        self.open_from(&*self.open_root()?, path)
     }
 
-    fn open_root(&self) -> Result<OwnedFd, Miss> {
-        rustix::fs::open(&self.path, DIRECTORY, Mode::empty()).map_err(|errno| self.miss(errno))
+    /// The root is looked for by its name each time: it may have been replaced. What was opened before is taken again if
+    /// the name still means it.
+    fn open_root(&self) -> Result<Arc<OwnedFd>, Miss> {
+        self.find_root().map_err(|errno| self.miss(errno))
+    }
+
+    fn find_root(&self) -> Result<Arc<OwnedFd>, Errno> {
+        let found = identity(&rustix::fs::stat(&self.path)?);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.as_mut().filter(|kept| kept.identity == found) {
+            kept.is_used = true;
+            return Ok(Arc::clone(&kept.directory));
+        }
+        let directory = Arc::new(rustix::fs::open(&self.path, DIRECTORY, Mode::empty())?);
+        let identity = identity(&rustix::fs::fstat(&directory)?);
+        *kept = Some(Kept { directory: Arc::clone(&directory), identity, is_used: true });
+        Ok(directory)
+    }
+
+    /// Closes the root if nobody has asked for it since the last time: its file system can't be unmounted meanwhile.
+    pub(super) fn sweep(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.take_if(|kept| !kept.is_used).is_none()
+            && let Some(kept) = kept.as_mut()
+        {
+            kept.is_used = false;
+        }
     }
 
     /// The same beneath a root that was opened a moment ago, for many paths.
@@ -474,6 +514,42 @@ mod tests {
         assert!(!writer.is_finished(), "the writer found a reader");
         drop(File::open(path).unwrap());
         writer.join().unwrap().unwrap();
+    }
+
+    /// A directory that was removed leaves its inode to the next one that is made.
+    #[test]
+    fn a_root_that_was_replaced_is_another_one_at_once() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("root");
+        let root = Root::new(path.clone(), Vec::new(), Symlinks::Beneath);
+        let file = SafePath::parse(b"/file").unwrap();
+        let read = || match root.open(&file) {
+            Ok(Found::File(file, _)) => Some(io::read_to_string(file).unwrap()),
+            _ => None,
+        };
+        for round in 0..100 {
+            fs::create_dir(&path).unwrap();
+            assert_eq!(read(), None, "round {round}");
+            fs::write(path.join("file"), round.to_string()).unwrap();
+            assert_eq!(read(), Some(round.to_string()));
+            if round % 2 == 0 {
+                root.sweep();
+            }
+            fs::remove_dir_all(&path).unwrap();
+            assert_eq!(read(), None, "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_nobody_asks_for_is_closed() {
+        let tree = tree();
+        let root = Root::new(tree.path().join("root"), Vec::new(), Symlinks::Beneath);
+        let is_open = || root.kept.lock().unwrap().is_some();
+        assert!(root.open(&SafePath::root()).is_ok() && is_open());
+        root.sweep();
+        assert!(is_open(), "somebody had just asked");
+        root.sweep();
+        assert!(!is_open());
     }
 
     #[test]

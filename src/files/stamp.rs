@@ -1,7 +1,7 @@
 //! What tells that a file is no longer what it was: the [`Stamp`] of a state, and the [`Witness`] that looks by name.
 
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -60,7 +60,7 @@ pub(super) struct Witness {
 impl Witness {
     /// None for a path that no file can have.
     pub(super) fn new(path: PathBuf, expected: Option<Stamp>) -> Option<Self> {
-        Some(Self { path: CString::new(path.as_os_str().as_bytes()).ok()?, expected })
+        Some(Self { path: CString::new(path.into_os_string().into_vec()).ok()?, expected })
     }
 
     /// What this path means now is what has to stay. None for a path that no file can have.
@@ -87,7 +87,8 @@ pub(super) struct Evidence {
 impl Evidence {
     /// The looking begins.
     pub(super) fn begin() -> Self {
-        Self { since: Instant::now(), witnesses: Vec::new(), is_complete: true }
+        // Mostly one is enough.
+        Self { since: Instant::now(), witnesses: Vec::with_capacity(1), is_complete: true }
     }
 }
 

@@ -59,21 +59,28 @@ pub(super) enum Unsafe {
 impl SafePath {
     /// Reads the path of a target: it begins with `/` and has no query.
     pub(super) fn parse(path: &[u8]) -> Result<Self, Unsafe> {
-        let mut segments: Vec<Vec<u8>> = Vec::new();
+        let mut bytes: Vec<u8> = Vec::with_capacity(path.len());
         let mut is_directory = true;
         for segment in path.split(|&byte| byte == b'/').skip(1) {
-            let segment = decode(segment)?;
-            is_directory = matches!(&segment[..], b"" | b"." | b"..");
-            match &segment[..] {
-                b"" | b"." => {}
-                b".." => drop(segments.pop().ok_or(Unsafe::Above)?),
-                _ => segments.push(segment),
+            let above = bytes.len();
+            if above > 0 {
+                bytes.push(b'/');
+            }
+            let start = bytes.len();
+            decode(segment, &mut bytes)?;
+            is_directory = matches!(&bytes[start..], b"" | b"." | b"..");
+            match &bytes[start..] {
+                b"" | b"." => bytes.truncate(above),
+                b".." if above == 0 => return Err(Unsafe::Above),
+                b".." => bytes.truncate(memchr::memrchr(b'/', &bytes[..above]).unwrap_or(0)),
+                _ => {}
             }
         }
-        if segments.iter().enumerate().any(|(at, segment)| is_hidden(segment, at == 0)) {
+        let mut segments = bytes.split(|&byte| byte == b'/').enumerate();
+        if segments.any(|(at, segment)| is_hidden(segment, at == 0)) {
             return Err(Unsafe::Hidden);
         }
-        Ok(Self { bytes: segments.join(&b'/'), is_directory })
+        Ok(Self { bytes, is_directory })
     }
 
     /// The path of a file in this directory.
@@ -187,8 +194,8 @@ fn is_canonical(path: &[u8]) -> bool {
     path.first() == Some(&b'/')
 }
 
-/// Decodes a segment, once. Bytes that are not UTF-8 are a name like any other.
-fn decode(segment: &[u8]) -> Result<Vec<u8>, Unsafe> {
+/// Decodes a segment, once, behind what is there. Bytes that are not UTF-8 are a name like any other.
+fn decode(segment: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unsafe> {
     let well_formed = |at: usize| {
         let digits = segment.get(at + 1..at + 3);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -196,14 +203,16 @@ fn decode(segment: &[u8]) -> Result<Vec<u8>, Unsafe> {
     if !memchr::memchr_iter(b'%', segment).all(well_formed) {
         return Err(Unsafe::Malformed);
     }
-    let decoded: Vec<u8> = percent_decode(segment).collect();
+    let start = bytes.len();
+    bytes.extend(percent_decode(segment));
+    let decoded = &bytes[start..];
     if decoded.contains(&0) {
         return Err(Unsafe::Malformed);
     }
-    if decoded.iter().any(|byte| b"/\\".contains(byte)) {
-        return Err(Unsafe::Separator);
+    match memchr::memchr2(b'/', b'\\', decoded) {
+        Some(_) => Err(Unsafe::Separator),
+        None => Ok(()),
     }
-    Ok(decoded)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl FieldLinesBuilder {
 
     /// Adds a line.
     pub fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
-        put_field(&mut self.bytes, &title_case(name), value.as_bytes());
+        put_line(&mut self.bytes, name, value);
     }
 
     /// Adds Content-Length, where that is always the same; without it the writer does.
@@ -76,7 +76,8 @@ impl FieldLinesBuilder {
     /// The lines; they take no more memory than they need.
     #[must_use]
     pub fn build(self) -> FieldLines {
-        FieldLines { bytes: Bytes::from(self.bytes.into_boxed_slice()), length_at: self.length_at }
+        // A copy, and not what it shrinks to: small pieces that are left over spoil the allocator's memory.
+        FieldLines { bytes: Bytes::copy_from_slice(&self.bytes), length_at: self.length_at }
     }
 }
 
@@ -115,7 +116,7 @@ fn put_start(bytes: &mut Vec<u8>, status: StatusCode) {
 
 fn put_fields(bytes: &mut Vec<u8>, fields: &[(HeaderName, HeaderValue)]) {
     for (name, value) in fields {
-        put_field(bytes, &title_case(name), value.as_bytes());
+        put_line(bytes, name, value);
     }
 }
 
@@ -131,6 +132,12 @@ fn put_number_field(bytes: &mut Vec<u8>, line: fmt::Arguments<'_>) {
     let _ = write!(bytes, "{line}\r\n");
 }
 
+fn put_line(bytes: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    put_name(bytes, name);
+    put_field(bytes, b"", value.as_bytes());
+}
+
+/// The same of a name that is written as it shall be, or is there already.
 fn put_field(bytes: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     for piece in [name, b": ", value, b"\r\n"] {
         bytes.extend_from_slice(piece);
@@ -138,13 +145,14 @@ fn put_field(bytes: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// `content-type` to `Content-Type`: case means nothing, but people read it. `ETag` is the one that is written otherwise.
-fn title_case(name: &HeaderName) -> Vec<u8> {
+fn put_name(bytes: &mut Vec<u8>, name: &HeaderName) {
     if name == ::http::header::ETAG {
-        return b"ETag".to_vec();
+        return bytes.extend_from_slice(b"ETag");
     }
-    let mut bytes = name.as_str().as_bytes().to_vec();
-    bytes.split_mut(|&byte| byte == b'-').filter_map(<[u8]>::first_mut).for_each(|byte| byte.make_ascii_uppercase());
-    bytes
+    let start = bytes.len();
+    bytes.extend_from_slice(name.as_str().as_bytes());
+    let words = bytes[start..].split_mut(|&byte| byte == b'-');
+    words.filter_map(<[u8]>::first_mut).for_each(|byte| byte.make_ascii_uppercase());
 }
 
 /// What the response answers, as far as it matters for writing.

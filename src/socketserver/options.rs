@@ -1,5 +1,6 @@
 //! Every limit and choice of this layer, in one place.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How a [`Server`](super::Server) runs its connections. [`Options::default`] is right for most machines.
@@ -65,9 +66,11 @@ impl Default for Options {
     }
 }
 
-/// The cores that this process may use; 2 where that isn't known.
+/// The cores that this process may use, as it was asked first: the system takes a dozen calls to tell. 2 where that isn't
+/// known.
 pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(2, usize::from))
 }
 
 /// The connections that this process's descriptor limit leaves room for. Raise the soft limit first.
