@@ -7,7 +7,8 @@
 //! What it leads to is looked at before it is opened: to open a FIFO, a socket or a device is to use it. A FIFO's
 //! writer, who waits for a reader, would wake up and find none; a tape would be wound. Whoever exchanges a file for a
 //! FIFO between the look and the opening gets that far, and no further: the opening doesn't wait, and what was opened
-//! is looked at again. //!
+//! is looked at again.
+//!
 //! With [`Symlinks::Off`] both ways refuse every link; with [`Symlinks::Follow`] neither is taken.
 
 use std::ffi::OsString;
