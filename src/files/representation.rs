@@ -24,6 +24,9 @@ use crate::http::{Body, FieldLines, FieldLinesBuilder, FileBody, FileVersion, Pr
 /// How often a file that changes while it is read is read again.
 const TORN_READS_MAX: usize = 3;
 
+/// Of a file that tells that it is empty, which in /proc is said of those that aren't, so much may be read all the same.
+const UNTOLD_BYTES_MAX: u64 = 100 << 10;
+
 /// What is read of a file at once to make its digest.
 const DIGEST_BUFFER_BYTES: usize = 64 << 10;
 
@@ -300,8 +303,11 @@ impl State {
     /// Takes a small file into memory. One that changes meanwhile is read again; one that has outgrown memory is served
     /// from disk. What has another length than it tells (in /proc and /sys, say) is sent as it was read.
     fn read(file: File, mut stamp: Stamp, options: &Options) -> io::Result<Self> {
-        let memory_bytes_max = options.cache_file_bytes_max;
         for _ in 0..TORN_READS_MAX {
+            let memory_bytes_max = match stamp.version.bytes {
+                0 => options.cache_file_bytes_max.max(UNTOLD_BYTES_MAX),
+                _ => options.cache_file_bytes_max,
+            };
             if stamp.version.bytes > memory_bytes_max {
                 break;
             }

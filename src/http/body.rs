@@ -54,8 +54,9 @@ fn chunked(fields: Fields<'_>) -> Result<Framing, Refusal> {
 
 /// Digits only: no sign, no space, no list, no more than fits.
 pub(super) fn decimal(value: &[u8]) -> Option<u64> {
-    let all_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    if all_digits { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let (&first, rest) = value.split_first()?;
+    rest.iter().try_fold(digit(first)?, |number, &byte| number.checked_mul(10)?.checked_add(digit(byte)?))
 }
 
 /// The bytes of chunk extensions and trailers that a body may have: they carry nothing that is wanted here.

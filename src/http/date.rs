@@ -37,7 +37,8 @@ pub(crate) fn since_1970(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or_else(|error| -whole(error.duration()), whole)
 }
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [[u8; 3]; 12] =
+    [*b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov", *b"Dec"];
 
 /// From Thursday on, the first day of 1970.
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
@@ -102,19 +103,26 @@ fn seconds_since_1970(
     (year, month, day): (i64, &[u8], i64),
     time: &[u8],
 ) -> Option<i64> {
-    let month = MONTHS.iter().position(|name| name.as_bytes() == month)?;
-    let first = days_to_month(year, month);
-    if !(1..=days_to_month(year, month + 1) - first).contains(&day) {
+    let month: [u8; 3] = month.try_into().ok()?;
+    let month = MONTHS.iter().position(|name| *name == month)?;
+    if !(1..=days_of_month(year, month)).contains(&day) {
         return None;
     }
-    let days = first + day - 1;
+    let days = days_to_month(year, month) + day - 1;
     let weekday = usize::try_from(days.rem_euclid(7)).ok()?;
     is_weekday(WEEKDAYS[weekday]).then_some(days * DAY_SECONDS + second_of_day(time)?)
 }
 
-/// Days from 1970 to the first day of a month; months count from 0 for January, and 12 is January of the next year.
+/// Months count from 0 for January.
+fn days_of_month(year: i64, month: usize) -> i64 {
+    const DAYS: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if month == 1 && is_leap_year { 29 } else { DAYS[month] }
+}
+
+/// Days from 1970 to the first day of a month.
 fn days_to_month(year: i64, month: usize) -> i64 {
-    const DAYS_BEFORE: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
+    const DAYS_BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let leap_days = |year: i64| year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     // The leap day of this year counts from March on.
     let last_leap_year = if month >= 2 { year } else { year - 1 };
@@ -178,7 +186,7 @@ pub(super) fn common_time(time: SystemTime) -> [u8; COMMON_TIME_BYTES] {
 /// A point in time as RFC 3339 has it, in UTC, with milliseconds.
 pub(super) fn rfc3339_time(time: SystemTime) -> [u8; RFC3339_TIME_BYTES] {
     let date = at(time).unwrap_or(EPOCH);
-    let month = MONTHS.iter().position(|name| name.as_bytes() == &date[8..11]).map_or(1, |month| month as u32 + 1);
+    let month = MONTHS.iter().position(|name| name[..] == date[8..11]).map_or(1, |month| month as u32 + 1);
     let milliseconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
     let digit = |number: u32| b'0' + (number % 10) as u8;
     let mut text = *b"1970-00-00T00:00:00.000Z";

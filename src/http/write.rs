@@ -256,9 +256,10 @@ impl Outgoing {
             if *turn == 0 {
                 return Ok(Progress::Spent);
             }
+            let before = self.content_sent();
             match self.write_once(stream, *turn) {
                 Ok(sent) => {
-                    *turn = turn.saturating_sub(sent);
+                    *turn = turn.saturating_sub(self.content_sent() - before);
                     self.window.sent += sent;
                     // The peer makes room bit by bit: to fill each bit at once would cost more than to wait for more.
                     if stream.is_full() {

@@ -749,11 +749,15 @@ fn a_failing_disk_is_a_500_that_leaks_nothing() {
 #[cfg(target_os = "linux")]
 fn a_file_that_is_longer_than_it_says_is_sent_as_it_is() {
     let site = Site::new();
-    let server = Salver::run(salver(site.path()).args(["--port", "0", "/proc/sys/kernel"]));
-    let mut client = server.connect();
-    for _ in 0..2 {
-        client.send(get("/ostype", ""));
-        assert_eq!(client.reply().text(), fs::read_to_string("/proc/sys/kernel/ostype").unwrap());
+    for bytes_max in ["0", "32768"] {
+        let mut command = salver(site.path());
+        command.args(["--port", "0", "/proc/sys/kernel"]).env("SALVER_CACHE_FILE_BYTES_MAX", bytes_max);
+        let server = Salver::run(&mut command);
+        let mut client = server.connect();
+        for _ in 0..2 {
+            client.send(get("/ostype", ""));
+            assert_eq!(client.reply().text(), fs::read_to_string("/proc/sys/kernel/ostype").unwrap());
+        }
     }
 }
 
