@@ -122,6 +122,7 @@ def machine():
         "cores": len(os.sched_getaffinity(0)),
         "kernel": "Linux " + re.match(r"[\d.]*\d", os.uname().release)[0],
         "memory_gib": round(int(memory[1]) / 2**20),
+        "congestion": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "date": date.today().isoformat(),
         "wrk": version_of_wrk(),
     }
@@ -133,8 +134,8 @@ def version_of_wrk():
 
 
 def describe(machine):
-    return (f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['kernel']}, "
-            f"wrk {machine['wrk']}, {machine['date']}")
+    return (f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['kernel']} "
+            f"({machine['congestion']}), wrk {machine['wrk']}, {machine['date']}")
 
 
 def some_of(known):

@@ -340,7 +340,7 @@ impl<H: Handler> Turn<'_, H> {
         }
         self.skip_empty_lines();
         let unread = self.buffers.inbox.unread();
-        if unread == b"\r" && self.session.empty_lines < EMPTY_LINES_MAX {
+        if unread.is_empty() || unread == b"\r" && self.session.empty_lines < EMPTY_LINES_MAX {
             return self.read_head();
         }
         match self.session.scan.advance(unread, self.limits) {

@@ -237,10 +237,6 @@ pub(super) fn parse<'a>(bytes: &'a [u8], slots: &'a mut FieldSlots<'a>, peer: &'
 
 /// The form of the target, and the authority of an absolute-form one.
 fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Option<&'a [u8]>), Refusal> {
-    // httparse has refused controls and spaces.
-    if memchr(b'#', target).is_some() {
-        return malformed("the request target has a fragment");
-    }
     if *method == Method::CONNECT {
         return match split_authority(target) {
             Some(Some(1..)) => Ok((Target::Authority(target), None)),
@@ -249,7 +245,7 @@ fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Op
     }
     match target {
         b"*" if *method == Method::OPTIONS => Ok((Target::Asterisk, None)),
-        [b'/', ..] => Ok((split_query(target), None)),
+        [b'/', ..] => Ok((split_query(target)?, None)),
         _ => {
             // Over a connection that isn't secured nothing secured is served (RFC 9110 section 7.4).
             if after_scheme(target, b"https://").is_some() {
@@ -263,18 +259,17 @@ fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Op
             if split_authority(authority).is_none() {
                 return malformed("the request target's authority is malformed");
             }
-            Ok((absolute_path(path, method), Some(authority)))
+            Ok((absolute_path(path, method)?, Some(authority)))
         }
     }
 }
 
 /// An absolute-form target without a path asks for `/`, or with OPTIONS for the server itself (RFC 9112 section 3.2.4).
-fn absolute_path<'a>(path: &'a [u8], method: &Method) -> Target<'a> {
-    match path {
-        b"" if *method == Method::OPTIONS => Target::Asterisk,
-        b"" => Target::Path { path: b"/", query: None },
-        [b'?', query @ ..] => Target::Path { path: b"/", query: Some(query) },
-        _ => split_query(path),
+fn absolute_path<'a>(path: &'a [u8], method: &Method) -> Result<Target<'a>, Refusal> {
+    match split_query(path)? {
+        Target::Path { path: b"", query: None } if *method == Method::OPTIONS => Ok(Target::Asterisk),
+        Target::Path { path: b"", query } => Ok(Target::Path { path: b"/", query }),
+        target => Ok(target),
     }
 }
 
@@ -283,11 +278,14 @@ fn after_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-fn split_query(target: &[u8]) -> Target<'_> {
-    match memchr(b'?', target) {
-        Some(at) => Target::Path { path: &target[..at], query: Some(&target[at + 1..]) },
-        None => Target::Path { path: target, query: None },
+/// httparse has refused controls and spaces; a fragment, which no target has, is left.
+fn split_query(target: &[u8]) -> Result<Target<'_>, Refusal> {
+    let Some(at) = memchr2(b'?', b'#', target) else { return Ok(Target::Path { path: target, query: None }) };
+    let (path, query) = (&target[..at], &target[at + 1..]);
+    if target[at] == b'#' || memchr(b'#', query).is_some() {
+        return malformed("the request target has a fragment");
     }
+    Ok(Target::Path { path, query: Some(query) })
 }
 
 /// Host: exactly one in HTTP/1.1, at most one in HTTP/1.0, and well-formed (RFC 9112 section 3.2).
@@ -443,6 +441,13 @@ mod tests {
             "GET /\x01 HTTP/1.1",
             "GET /\x7f HTTP/1.1",
             "GET /#f HTTP/1.1",
+            "GET /?q#f HTTP/1.1",
+            "GET http://a#f HTTP/1.1",
+            "GET http://a?q#f HTTP/1.1",
+            "GET http://a/p#f HTTP/1.1",
+            "GET http://a:#f HTTP/1.1",
+            "OPTIONS *#f HTTP/1.1",
+            "CONNECT a:1#f HTTP/1.1",
             "GET a HTTP/1.1",
             "GET * HTTP/1.1",
             "GET ftp://a/ HTTP/1.1",
