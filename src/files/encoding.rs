@@ -1,6 +1,8 @@
 //! Content codings (RFC 9110 section 8.4.1): which of them a request accepts, and which media types are worth one.
 //! Pure.
 
+use std::cell::RefCell;
+
 use super::options::Coding;
 use crate::http::Fields;
 
@@ -12,6 +14,16 @@ const WEIGHT_MAX: Weight = 1000;
 /// What is sent as it is when nobody said how much that is wanted: acceptable, but any coding that was named is better.
 const WEIGHT_UNSAID: Weight = 1;
 
+const FIELD: &str = "accept-encoding";
+
+thread_local! {
+    /// The last value that was read, and what it says: most requests say the same as the one before.
+    static LAST: RefCell<(Vec<u8>, Option<Accepted>)> = const { RefCell::new((Vec::new(), None)) };
+}
+
+/// Longer values, which no browser sends, are read each time.
+const REMEMBERED_BYTES_MAX: usize = 64;
+
 /// What a request says of each coding (RFC 9110 section 12.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
@@ -21,14 +33,27 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// Reads Accept-Encoding. None where it isn't there or names nothing: then there is nothing to choose.
+    /// What Accept-Encoding says. None where it isn't there or names nothing: then there is nothing to choose.
     pub(super) fn of(fields: Fields<'_>) -> Option<Self> {
+        let mut values = fields.all(FIELD);
         // Many don't say anything, and these shall cost no more than this look.
-        if !fields.has("accept-encoding") {
-            return None;
+        let value = values.next()?;
+        if values.next().is_some() || value.len() > REMEMBERED_BYTES_MAX {
+            return Self::read(fields);
         }
+        LAST.with_borrow_mut(|(last, meaning)| {
+            if last != value {
+                last.clear();
+                last.extend_from_slice(value);
+                *meaning = Self::read(fields);
+            }
+            *meaning
+        })
+    }
+
+    fn read(fields: Fields<'_>) -> Option<Self> {
         let mut said = Said::default();
-        fields.list("accept-encoding").filter_map(parse_member).for_each(|(name, weight)| said.note(name, weight));
+        fields.list(FIELD).filter_map(parse_member).for_each(|(name, weight)| said.note(name, weight));
         (said != Said::default()).then(|| said.meaning())
     }
 
@@ -187,9 +212,11 @@ mod tests {
     /// The weights of br, zstd, gzip and identity.
     #[track_caller]
     fn check(value: &str, expected: Option<[Weight; 4]>) {
-        let found =
-            accepted(&[value]).map(|Accepted { codings: [br, zstd, gzip], identity }| [br, zstd, gzip, identity]);
-        assert_eq!(found, expected, "{value}");
+        assert_eq!(accepted(&[value]).map(in_order), expected, "{value}");
+    }
+
+    fn in_order(Accepted { codings: [br, zstd, gzip], identity }: Accepted) -> [Weight; 4] {
+        [br, zstd, gzip, identity]
     }
 
     #[test]
@@ -243,6 +270,16 @@ mod tests {
         // A point needs no digits behind it.
         check("br;q=1.", Some([1000, 0, 0, 1]));
         check("br;q=0.", Some([0, 0, 0, 1]));
+    }
+
+    /// Whatever was read before, short or long, in one line or several.
+    #[test]
+    fn what_is_remembered_is_of_this_value() {
+        let long = format!("gzip;q=0.1{:64}", "");
+        for value in ["gzip", "br", "gzip", "", "br", "deflate", &long, "br", "br;q=0", "br"] {
+            check(value, Accepted::read(Fields::of(&[Header { name: FIELD, value: value.as_bytes() }])).map(in_order));
+            assert_eq!(accepted(&[value, "zstd"]).unwrap().weight(Zstd), WEIGHT_MAX, "{value}");
+        }
     }
 
     #[test]

@@ -16,11 +16,12 @@ use log::{Level, debug, warn};
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::client::{Client, Proxies};
 use super::crowd::{Crowd, Place, REFILL_BYTES_MIN, REFILL_UNSENT_BYTES};
+use super::head_scan::HeadScan;
 use super::inbox::Inbox;
 use super::introduction::{self, Introduction};
 use super::limits::{Limits, end_of};
 use super::log::{LogFormat, Record};
-use super::request::{HeadScan, NO_FIELDS, Refusal, Version, parse, settle_version};
+use super::request::{NO_FIELDS, Refusal, Version, parse, settle_version};
 use super::response::Response;
 use super::write::{Asked, CONTINUE, Outgoing, Progress};
 use crate::http::Handler;
@@ -455,7 +456,7 @@ impl<H: Handler> Turn<'_, H> {
     /// Parses a head whose end is known, and has it answered, unless its body comes first. `body` is what has come of it.
     fn read(&self, head_bytes: &[u8], body: Option<&[u8]>) -> Result<Outcome, Refusal> {
         let mut slots = NO_FIELDS;
-        let mut head = parse(head_bytes, &mut slots, self.stream.peer())?;
+        let mut head = parse(head_bytes, &mut slots, self.stream.peer(), self.limits)?;
         if let (None, Framing::Length(_) | Framing::Chunked) = (body, head.framing) {
             let wanted = self.handler.body_bytes_max(&head.request);
             let allowed = if wanted > 0 { wanted } else { self.limits.body_discard_bytes_max };

@@ -6,11 +6,13 @@ use httparse::Header;
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     lines: &'a [Header<'a>],
+    /// A bit for each length that a name has: most names that are looked for aren't there, which this tells at once.
+    lengths: u64,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn of(lines: &'a [Header<'a>]) -> Self {
-        Self { lines }
+        Self { lines, lengths: lines.iter().fold(0, |lengths, line| lengths | bit_of(line.name)) }
     }
 
     /// Each field line, in order.
@@ -20,7 +22,8 @@ impl<'a> Fields<'a> {
 
     /// The values of all lines of this name.
     pub fn all<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.lines.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| trim(line.value))
+        let lines = if self.lengths & bit_of(name) == 0 { &[] } else { self.lines };
+        lines.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| trim(line.value))
     }
 
     /// The value of the first line of this name.
@@ -55,6 +58,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The bit of names of this length; of longer ones, some share a bit.
+fn bit_of(name: &str) -> u64 {
+    1 << (name.len() % 64)
+}
+
 /// Cuts off optional white space: spaces and tabs, nothing else.
 pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
@@ -79,6 +87,17 @@ mod tests {
         assert_eq!(members, [b"a", b"b", b"c"]);
         assert!(fields.list_has("accept", "C"));
         assert!(!fields.list_has("accept", "d"));
+    }
+
+    /// Even where names have the same length.
+    #[test]
+    fn names_compare_without_case_and_whole() {
+        let lines = [line("HoSt", "x"), line("Sec-Fetch-Mode", "a")];
+        let fields = Fields::of(&lines);
+        assert_eq!((fields.first("host"), fields.first("HOST")), (Some(&b"x"[..]), Some(&b"x"[..])));
+        for absent in ["", "hos", "hosts", "sec-fetch-site"] {
+            assert_eq!(fields.first(absent), None, "{absent}");
+        }
     }
 
     #[test]

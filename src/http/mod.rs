@@ -13,6 +13,7 @@ mod client;
 mod connection;
 mod crowd;
 mod date;
+mod head_scan;
 mod headers;
 mod inbox;
 mod introduction;

@@ -4,8 +4,9 @@ use core::net::SocketAddr;
 use std::time::Instant;
 
 use super::client::Proxies;
+use super::head_scan::HeadScan;
 use super::limits::Limits;
-use super::request::{HeadScan, NO_FIELDS, Refusal, Version, malformed, parse, settle_version};
+use super::request::{NO_FIELDS, Refusal, Version, malformed, parse, settle_version};
 use super::response::Response;
 use super::write::{Asked, Outgoing};
 use crate::http::Handler;
@@ -34,7 +35,7 @@ fn answer(
     }
     settle_version(&mut head);
     let (peer, mut slots) = (Peer::new(Address::Inet(peer), None), NO_FIELDS);
-    let mut request = parse(&head, &mut slots, &peer)?.request;
+    let mut request = parse(&head, &mut slots, &peer, limits)?.request;
     request.client = proxies.client(request.client, request.fields);
     Ok(handler.handle(&request))
 }

@@ -7,10 +7,11 @@ use httparse::Header;
 
 use super::body::BodyReader;
 use super::client::{Client, Proxies};
+use super::head_scan::HeadScan;
 use super::headers::Fields;
 use super::introduction::{self, Introduction};
 use super::limits::Limits;
-use super::request::{HeadScan, NO_FIELDS, Refusal, Request, Version, parse, settle_version};
+use super::request::{NO_FIELDS, Refusal, Request, Version, parse, settle_version};
 use super::response::Response;
 use super::write::{Asked, Outgoing};
 use crate::socketserver::{Address, Peer};
@@ -23,7 +24,7 @@ pub fn scan(bytes: &[u8], limits: &Limits) -> Option<usize> {
 /// Reads a complete head, for `then`; none when it is refused.
 pub fn read<T>(head: &[u8], then: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
     let (peer, mut slots) = (peer(), NO_FIELDS);
-    parse(head, &mut slots, &peer).ok().map(|head| then(&head.request))
+    parse(head, &mut slots, &peer, &Limits::default()).ok().map(|head| then(&head.request))
 }
 
 fn peer() -> Peer {
@@ -67,7 +68,7 @@ fn receive_or_refuse<'p>(mut pieces: impl Iterator<Item = &'p [u8]>, limits: &Li
     };
     settle_version(&mut unread[..head_bytes]);
     let (peer, mut slots) = (peer(), NO_FIELDS);
-    let head = parse(&unread[..head_bytes], &mut slots, &peer)?;
+    let head = parse(&unread[..head_bytes], &mut slots, &peer, limits)?;
     let mut reader = BodyReader::new(head.framing, limits.body_discard_bytes_max)?;
     let mut content = Vec::new();
     let mut feed = |piece: &[u8]| {
