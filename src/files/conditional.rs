@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::validators::Validators;
-use crate::http::{Fields, parse_date, since_1970};
+use crate::http::{Fields, parse_date, parse_seconds, since_1970};
 
 /// What the preconditions of a request come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +102,8 @@ impl<'a> Iterator for EntityTags<'a> {
 
 /// The date of a field that has just one. A date that hasn't come yet says nothing of what was changed since.
 fn date_field(fields: Fields<'_>, name: &str, now: fn() -> SystemTime) -> Option<i64> {
-    let (value, now) = (fields.only(name)?, now());
-    let date = parse_date(value, now)?;
-    (date <= now).then_some(since_1970(date))
+    let (value, now) = (fields.only(name)?, since_1970(now()));
+    parse_seconds(value, now).filter(|&date| date <= now)
 }
 
 #[cfg(test)]

@@ -24,10 +24,29 @@ pub fn format_date(time: SystemTime) -> Option<String> {
 /// two digits depends on `now`.
 #[must_use]
 pub fn parse_date(value: &[u8], now: SystemTime) -> Option<SystemTime> {
-    let seconds =
-        parse_fixdate(value).or_else(|| parse_rfc850(value, since_1970(now))).or_else(|| parse_asctime(value))?;
+    let seconds = parse_seconds(value, since_1970(now))?;
     let distance = Duration::from_secs(seconds.unsigned_abs());
     if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+}
+
+/// The same in seconds [since 1970](since_1970).
+pub(crate) fn parse_seconds(value: &[u8], now: i64) -> Option<i64> {
+    value.try_into().ok().and_then(recall_fixdate).or_else(|| parse_rfc850(value, now)).or_else(|| parse_asctime(value))
+}
+
+/// Reads the preferred form, and remembers what was read last by this thread: clients send back the date that they were
+/// sent, and many files of a site have the same.
+fn recall_fixdate(text: &[u8; DATE_BYTES]) -> Option<i64> {
+    thread_local! {
+        static LAST: Cell<([u8; DATE_BYTES], Option<i64>)> = const { Cell::new(([0; DATE_BYTES], None)) };
+    }
+    let (last, seconds) = LAST.get();
+    if last == *text {
+        return seconds;
+    }
+    let seconds = parse_fixdate(text);
+    LAST.set((*text, seconds));
+    seconds
 }
 
 /// Seconds from 1970 to this time, or negative ones back to it. A time within a second before 1970 belongs to 1970, as
@@ -277,6 +296,15 @@ mod tests {
         ] {
             assert_eq!(parse(date, NOW), Some(expected), "{date}");
         }
+    }
+
+    #[test]
+    fn what_is_remembered_is_of_this_date() {
+        let dates = ["Thu, 01 Jan 1970 00:00:01 GMT", "Thu, 01 Jan 1970 00:00:02 GMT", "Thu, 01 Jan 1970 00:00:0x GMT"];
+        for place in [0, 0, 1, 0, 2, 2, 0] {
+            assert_eq!(parse(dates[place], NOW), [Some(1), Some(2), None][place]);
+        }
+        assert_eq!(parse_date(&[0; DATE_BYTES], UNIX_EPOCH), None);
     }
 
     #[test]
