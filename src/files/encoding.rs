@@ -1,5 +1,5 @@
 //! Content codings (RFC 9110 section 8.4.1): which of them a request accepts, and which media types are worth one.
-//! Pure.
+//! Pure: what a thread remembers of the last field is what reading it again would give.
 
 use std::cell::RefCell;
 

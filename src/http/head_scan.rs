@@ -1,8 +1,8 @@
 //! Where a head ends (RFC 9112 section 2.2).
 //!
-//! [`HeadScan`] looks for the end as bytes come in, line by line, and never twice at the same byte. It enforces the limits
-//! and rejects a lone LF, which httparse would take for an end of line, and a lone CR, which would keep it waiting for an
-//! end. A head that comes whole and alone is looked through in one go.
+//! [`HeadScan`] looks for the end as bytes come in, line by line, and never twice at the same byte. It enforces the limits in
+//! bytes (field lines are counted where they are parsed) and rejects a lone LF, which httparse would take for an end of
+//! line, and a lone CR, which would keep it waiting for an end. A head that comes whole and alone is looked through in one go.
 
 use ::http::StatusCode;
 use memchr::{memchr, memchr2};
