@@ -31,22 +31,7 @@ pub fn parse_date(value: &[u8], now: SystemTime) -> Option<SystemTime> {
 
 /// The same in seconds [since 1970](since_1970).
 pub(crate) fn parse_seconds(value: &[u8], now: i64) -> Option<i64> {
-    value.try_into().ok().and_then(recall_fixdate).or_else(|| parse_rfc850(value, now)).or_else(|| parse_asctime(value))
-}
-
-/// Reads the preferred form, and remembers what was read last by this thread: clients send back the date that they were
-/// sent, and many files of a site have the same.
-fn recall_fixdate(text: &[u8; DATE_BYTES]) -> Option<i64> {
-    thread_local! {
-        static LAST: Cell<([u8; DATE_BYTES], Option<i64>)> = const { Cell::new(([0; DATE_BYTES], None)) };
-    }
-    let (last, seconds) = LAST.get();
-    if last == *text {
-        return seconds;
-    }
-    let seconds = parse_fixdate(text);
-    LAST.set((*text, seconds));
-    seconds
+    parse_fixdate(value).or_else(|| parse_rfc850(value, now)).or_else(|| parse_asctime(value))
 }
 
 /// Seconds from 1970 to this time, or negative ones back to it. A time within a second before 1970 belongs to 1970, as

@@ -67,6 +67,9 @@ impl Listener {
         if options.defer_accept {
             defer_accept(&socket);
         }
+        if options.reno_on_loopback && address.ip().to_canonical().is_loopback() {
+            take_reno(&socket);
+        }
         Ok(Self::new(Accepting::Tcp(socket.into()), None, options))
     }
 
@@ -250,6 +253,17 @@ fn defer_accept(socket: &Socket) {
 
 #[cfg(not(target_os = "linux"))]
 fn defer_accept(_socket: &Socket) {}
+
+/// Every Linux has it, and lets anybody have it. A route to the loopback addresses that names another algorithm still wins.
+#[cfg(target_os = "linux")]
+fn take_reno(socket: &Socket) {
+    if let Err(error) = socket.set_tcp_congestion(b"reno") {
+        log::debug!("TCP_CONGESTION: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn take_reno(_socket: &Socket) {}
 
 /// A filter on the segments that the listening socket gets: not those with SYN. Who has sent one tries again, and is
 /// refused when the socket is gone.

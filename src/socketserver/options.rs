@@ -106,6 +106,10 @@ pub struct SocketOptions {
     /// TCP_DEFER_ACCEPT (Linux): a connection is accepted once its first bytes are there, or about a second later; it saves
     /// a wait where the client speaks first, and delays the greeting where the server does. Default: false.
     pub defer_accept: bool,
+    /// TCP_CONGESTION (Linux): the connections of a listener on a loopback address have Reno, whatever the system has for
+    /// others. No link lies between two ends on one machine, so there is nothing to learn of it, and BBR's pacing by timers
+    /// costs large answers more than half of the processor time. Default: true.
+    pub reno_on_loopback: bool,
     /// SO_KEEPALIVE: a peer that vanished without a word is noticed, after hours by default of the system. Default: false, as
     /// deadlines notice sooner.
     pub keepalive: bool,
@@ -133,6 +137,7 @@ impl Default for SocketOptions {
             reuse_address: true,
             reuse_port: false,
             defer_accept: false,
+            reno_on_loopback: true,
             keepalive: false,
             receive_buffer_bytes: None,
             send_buffer_bytes: None,

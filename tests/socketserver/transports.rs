@@ -1,7 +1,7 @@
 //! Every transport runs the same echo test; what else is particular to one; addresses that cannot be listened on.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -52,6 +52,36 @@ fn tcp_echoes() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         check_echo(&stream, || stream.shutdown(std::net::Shutdown::Write).unwrap());
     });
+}
+
+/// What a handler sees on its connection.
+#[cfg(target_os = "linux")]
+fn congestion_control(ip: Ipv4Addr, options: &SocketOptions) -> Vec<u8> {
+    let listener = Listener::tcp((ip, 0).into(), options).unwrap();
+    let port = listener.local_address().unwrap().as_inet().unwrap().port();
+    let (sender, receiver) = channel();
+    let handler = blocking(move |stream| {
+        sender.send(socket2::SockRef::from(&*stream).tcp_congestion()?).unwrap();
+        Ok(())
+    });
+    let server = Server::new(vec![listener], handler, Options::default()).unwrap();
+    let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    server.handle_one().unwrap();
+    let mut name = receiver.recv().unwrap();
+    name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+    name
+}
+
+/// Where the system's is Reno itself there is no difference to see.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_listens_on_loopback_alone_has_reno() {
+    let system = fs::read("/proc/sys/net/ipv4/tcp_congestion_control").unwrap();
+    let mut options = SocketOptions::default();
+    assert_eq!(congestion_control(Ipv4Addr::LOCALHOST, &options), b"reno");
+    assert_eq!(congestion_control(Ipv4Addr::UNSPECIFIED, &options), system.trim_ascii());
+    options.reno_on_loopback = false;
+    assert_eq!(congestion_control(Ipv4Addr::LOCALHOST, &options), system.trim_ascii());
 }
 
 #[test]
