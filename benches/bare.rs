@@ -21,6 +21,9 @@ fn main() -> io::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok());
     let Some(port) = port else { return Err(io::Error::other("a port is missing: bare PORT")) };
     let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    // As salver has it on loopback.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener).set_tcp_congestion(b"reno")?;
     let response = [HEAD.as_bytes(), &[b'x'; 1024]].concat();
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(256));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
