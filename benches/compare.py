@@ -6,9 +6,10 @@
     python3 benches/compare.py -w 1k,304 -s salver,nginx -r 3     # some of them, in three rounds
     python3 benches/compare.py --publish                          # the result files and the chart of the repository
 
-All servers serve the same temporary tree on loopback, and wrk asks; it has to be installed. For each workload every
-server is started anew, asked once to see that it answers as expected, warmed, and then measured in rounds, one server
-after the other, so that what changes on the machine hits all alike. The medians of the rounds count.
+All servers serve the same temporary tree on loopback, and wrk asks; it has to be installed. For each workload and
+in each round every server is started anew, asked once to see that it answers as expected, warmed and measured, one after
+the other: what changes on the machine hits all alike, and so does luck, as from start to start a server's cost differs by a
+tenth (where its pages happen to lie, say), and hardly between two runs of one. The medians of the rounds count.
 
 What is compared first is the server's CPU time per request, user and system, of its whole process tree: it hardly
 depends on the client, which shares the cores. Requests per second and latencies depend on both. Memory is the
@@ -19,7 +20,6 @@ import argparse
 import json
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,29 +150,20 @@ def compare(name, names, folder, options):
     """Measures a workload with each server: the results, and why some have none, by server."""
     workload = WORKLOADS[name]
     skipped, runs, memory = {}, {}, {}
-    with ExitStack() as stack:
-        ready = []
-        for server_name in names:
+    for number in range(options.rounds):
+        first = number % len(names)
+        for server_name in names[first:] + names[:first]:
+            if server_name in skipped:
+                continue
+            tell_progress(f"{name}, round {number + 1}: {server_name}")
             try:
-                server = stack.enter_context(Server(server_name, folder / "root", folder))
-                ready.append((server, suit(workload, server)))
+                with Server(server_name, folder / "root", folder) as server:
+                    load = suit(workload, server)
+                    measure(server, load, WARM_S)
+                    runs.setdefault(server_name, []).append(measure(server, load, options.seconds))
+                    memory[server_name] = server.memory_bytes()
             except (Failure, OSError) as reason:
                 skipped[server_name] = str(reason)
-        for number in range(options.rounds + 1):
-            first = number % max(len(ready), 1)
-            for server, load in ready[first:] + ready[:first]:
-                if server.name in skipped:
-                    continue
-                tell_progress(f"{name}, round {number}: {server.name}")
-                try:
-                    ran = measure(server, load, options.seconds if number else WARM_S)
-                except Failure as reason:
-                    skipped[server.name] = str(reason)
-                    continue
-                if number:
-                    runs.setdefault(server.name, []).append(ran)
-        for server, _ in ready:
-            memory[server.name] = server.memory_bytes()
     tell_progress()
     for server_name, measured in runs.items():
         if not any(run.requests for run in measured):

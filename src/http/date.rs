@@ -51,23 +51,21 @@ const DAY_SECONDS: i64 = 86_400;
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn parse_fixdate(text: &[u8]) -> Option<i64> {
-    let (weekday, rest) = cut(text, 3, b", ")?;
-    let (day, rest) = cut(rest, 2, b" ")?;
-    let (month, rest) = cut(rest, 3, b" ")?;
-    let (year, rest) = cut(rest, 4, b" ")?;
-    let time = rest.strip_suffix(b" GMT")?;
-    seconds_since_1970(|name| weekday == &name.as_bytes()[..3], (number(year)?, month, number(day)?), time)
+    let &[w0, w1, w2, b',', b' ', d0, d1, b' ', m0, m1, m2, b' ', ref rest @ ..] = text else { return None };
+    let &[y0, y1, y2, y3, b' ', ref time @ .., b' ', b'G', b'M', b'T'] = rest else { return None };
+    let date = (number([y0, y1, y2, y3])?, [m0, m1, m2], number([d0, d1])?);
+    seconds_since_1970(|name| name.as_bytes()[..3] == [w0, w1, w2], date, time)
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`. A year that would lie more than 50 years ahead is one of the past.
 fn parse_rfc850(text: &[u8], now: i64) -> Option<i64> {
     const FIFTY_YEARS: i64 = 50 * 1_461 * DAY_SECONDS / 4;
-    let (weekday, rest) = cut(text, memchr(b',', text)?, b", ")?;
-    let (day, rest) = cut(rest, 2, b"-")?;
-    let (month, rest) = cut(rest, 3, b"-")?;
-    let (short_year, rest) = cut(rest, 2, b" ")?;
-    let time = rest.strip_suffix(b" GMT")?;
-    let (day, short_year) = (number(day)?, number(short_year)?);
+    let (weekday, rest) = text.split_at(memchr(b',', text)?);
+    let &[b',', b' ', d0, d1, b'-', m0, m1, m2, b'-', y0, y1, b' ', ref time @ .., b' ', b'G', b'M', b'T'] = rest
+    else {
+        return None;
+    };
+    let (day, month, short_year) = (number([d0, d1])?, [m0, m1, m2], number([y0, y1])?);
     let is_too_far = |year: i64| {
         let date = seconds_since_1970(|_| true, (year, month, day), time);
         date.is_some_and(|date| date > now.saturating_add(FIFTY_YEARS))
@@ -81,33 +79,25 @@ fn parse_rfc850(text: &[u8], now: i64) -> Option<i64> {
 
 /// `Sun Nov  6 08:49:37 1994`
 fn parse_asctime(text: &[u8]) -> Option<i64> {
-    let (weekday, rest) = cut(text, 3, b" ")?;
-    let (month, rest) = cut(rest, 3, b" ")?;
-    let (day, rest) = cut(rest, 2, b" ")?;
-    let (time, year) = cut(rest, 8, b" ")?;
-    let year = (year.len() == 4).then(|| number(year))??;
-    let day = number(day.strip_prefix(b" ").unwrap_or(day))?;
-    seconds_since_1970(|name| weekday == &name.as_bytes()[..3], (year, month, day), time)
-}
-
-/// The first `width` bytes, and what follows the separator behind them.
-fn cut<'a>(text: &'a [u8], width: usize, separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let (part, rest) = text.split_at_checked(width)?;
-    Some((part, rest.strip_prefix(separator)?))
+    let &[w0, w1, w2, b' ', m0, m1, m2, b' ', d0, d1, b' ', ref time @ .., b' ', y0, y1, y2, y3] = text else {
+        return None;
+    };
+    let d0 = if d0 == b' ' { b'0' } else { d0 };
+    let date = (number([y0, y1, y2, y3])?, [m0, m1, m2], number([d0, d1])?);
+    seconds_since_1970(|name| name.as_bytes()[..3] == [w0, w1, w2], date, time)
 }
 
 /// Digits alone; few, so that it fits.
-fn number(digits: &[u8]) -> Option<i64> {
+fn number<const DIGITS: usize>(digits: [u8; DIGITS]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
 /// None for a day that doesn't exist or is another weekday.
 fn seconds_since_1970(
     is_weekday: impl Fn(&str) -> bool,
-    (year, month, day): (i64, &[u8], i64),
+    (year, month, day): (i64, [u8; 3], i64),
     time: &[u8],
 ) -> Option<i64> {
-    let month: [u8; 3] = month.try_into().ok()?;
     let month = MONTHS.iter().position(|name| *name == month)?;
     if !(1..=days_of_month(year, month)).contains(&day) {
         return None;
@@ -135,9 +125,8 @@ fn days_to_month(year: i64, month: usize) -> i64 {
 
 /// `08:49:37`; a minute may have a leap second.
 fn second_of_day(time: &[u8]) -> Option<i64> {
-    let (hours, rest) = cut(time, 2, b":")?;
-    let (minutes, seconds) = cut(rest, 2, b":")?;
-    let (hours, minutes, seconds) = (number(hours)?, number(minutes)?, (seconds.len() == 2).then(|| number(seconds))??);
+    let &[h0, h1, b':', m0, m1, b':', s0, s1] = time else { return None };
+    let (hours, minutes, seconds) = (number([h0, h1])?, number([m0, m1])?, number([s0, s1])?);
     (hours <= 23 && minutes <= 59 && seconds <= 60).then_some((hours * 60 + minutes) * 60 + seconds)
 }
 
@@ -281,15 +270,6 @@ mod tests {
         ] {
             assert_eq!(parse(date, NOW), Some(expected), "{date}");
         }
-    }
-
-    #[test]
-    fn what_is_remembered_is_of_this_date() {
-        let dates = ["Thu, 01 Jan 1970 00:00:01 GMT", "Thu, 01 Jan 1970 00:00:02 GMT", "Thu, 01 Jan 1970 00:00:0x GMT"];
-        for place in [0, 0, 1, 0, 2, 2, 0] {
-            assert_eq!(parse(dates[place], NOW), [Some(1), Some(2), None][place]);
-        }
-        assert_eq!(parse_date(&[0; DATE_BYTES], UNIX_EPOCH), None);
     }
 
     #[test]
