@@ -7,9 +7,9 @@
     python3 benches/compare.py --publish                          # the result files and the chart of the repository
 
 All servers serve the same temporary tree on loopback, and wrk asks; it has to be installed. For each workload and
-in each round every server is started anew, asked once to see that it answers as expected, warmed and measured, one after
-the other: what changes on the machine hits all alike, and so does luck, as from start to start a server's cost differs by a
-tenth (where its pages happen to lie, say), and hardly between two runs of one. The medians of the rounds count.
+in each round every server is started anew, asked once to see that it answers as expected, warmed and measured, one
+after the other, so that what changes on the machine hits all alike, and so that no server keeps the luck of one start: a
+server's cost differs by a tenth from start to start. The medians of the rounds count.
 
 What is compared first is the server's CPU time per request, user and system, of its whole process tree: it hardly
 depends on the client, which shares the cores. Requests per second and latencies depend on both. Memory is the

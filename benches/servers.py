@@ -84,7 +84,8 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "salver": Kind("salver", "--version", "--quiet --bind 127.0.0.1 --port {port} {root}", "defaults, no access log"),
+    "salver": Kind("salver", "--version", "--quiet --bind 127.0.0.1 --port {port} {root}",
+                   "defaults, no access log; Reno on loopback where the others have the system's congestion control"),
     "bare": Kind("bare", "", "{port}", "benches/bare.rs"),
     "nginx": Kind("nginx", "-v", "-e stderr -p {folder} -c {config}",
                   "tuned: open_file_cache, no access log, a worker a core, endless keep-alive", NGINX_TUNED),

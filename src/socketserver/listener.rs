@@ -254,7 +254,7 @@ fn defer_accept(socket: &Socket) {
 #[cfg(not(target_os = "linux"))]
 fn defer_accept(_socket: &Socket) {}
 
-/// Every Linux has it, and lets anybody have it. A route to the loopback addresses that names another algorithm still wins.
+/// Every Linux has it. Where it isn't allowed, the system's choice stands.
 #[cfg(target_os = "linux")]
 fn take_reno(socket: &Socket) {
     if let Err(error) = socket.set_tcp_congestion(b"reno") {

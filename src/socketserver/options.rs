@@ -108,7 +108,7 @@ pub struct SocketOptions {
     pub defer_accept: bool,
     /// TCP_CONGESTION (Linux): the connections of a listener on a loopback address have Reno, whatever the system has for
     /// others. No link lies between two ends on one machine, so there is nothing to learn of it, and BBR's pacing by timers
-    /// costs large answers more than half of the processor time. Default: true.
+    /// costs large answers a third to a half of the processor time. Default: true.
     pub reno_on_loopback: bool,
     /// SO_KEEPALIVE: a peer that vanished without a word is noticed, after hours by default of the system. Default: false, as
     /// deadlines notice sooner.
