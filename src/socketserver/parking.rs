@@ -62,8 +62,10 @@ struct Slot<S> {
 struct State<S> {
     place: Place<S>,
     arming: u32,
-    /// There was an event that nobody waited for, or one that doesn't come again: only a new arming tells what is so.
+    /// There was an event that nobody waited for: what it tells of may have been read since, or not.
     missed: bool,
+    /// There was one that doesn't come again: only a new arming tells it once more.
+    final_told: bool,
     /// Which connection of this slot it is, for wakers.
     tenancy: u32,
     /// A waker called while the connection was not parked.
@@ -179,14 +181,19 @@ impl<S> ParkingLot<S> {
             state.place = Place::Queued(connection, wake);
             return Parking::Requeue;
         }
+        if state.lasts(&connection, interest) && mem::take(&mut state.missed) {
+            // It is read from anew, which costs less than an arming, and the event that this gives.
+            state.place = Place::Queued(connection, Wake::Ready);
+            return Parking::Requeue;
+        }
         slot.deadline.store(self.microseconds(deadline), Ordering::Relaxed);
         state.idle = idle;
-        if state.is_armed(&connection, interest) {
+        if state.lasts(&connection, interest) {
             state.place = Place::Parked(connection);
             return Parking::Done;
         }
         state.arming = state.arming.wrapping_add(1);
-        state.missed = false;
+        (state.missed, state.final_told) = (false, false);
         let key = key(id, state.arming);
         match self.poller.arm(&connection.stream, key, interest, connection.armed.is_some()) {
             Ok(()) => {
@@ -206,7 +213,8 @@ impl<S> ParkingLot<S> {
             return None;
         }
         let unparked = state.unpark(Wake::Ready);
-        state.missed |= !unparked || event.is_final;
+        state.missed |= !unparked;
+        state.final_told |= event.is_final;
         if unparked && let Place::Queued(connection, _) = &mut state.place {
             connection.ready_since = (connection.armed == Some(Interest::Read)).then_some(now);
         }
@@ -326,6 +334,7 @@ impl<S> Slot<S> {
             place: Place::Vacant,
             arming: 0,
             missed: false,
+            final_told: false,
             tenancy: 0,
             called: false,
             told_to_stop: false,
@@ -336,11 +345,10 @@ impl<S> Slot<S> {
 }
 
 impl<S> State<S> {
-    /// Whether the poller still watches for this, by the last arming, and has missed nothing: a reader has found the
-    /// socket empty, and no event came since.
-    fn is_armed(&self, connection: &Connection<S>, interest: Interest) -> bool {
+    /// Whether the poller still watches for this, by the last arming, as a reader has found the socket empty since.
+    fn lasts(&self, connection: &Connection<S>, interest: Interest) -> bool {
         Poller::LASTS
-            && !self.missed
+            && !self.final_told
             && interest == Interest::Read
             && connection.armed == Some(Interest::Read)
             && connection.stream.is_drained()
@@ -403,6 +411,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, address) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
         let stream = Stream::tcp(socket, Peer::new(Address::Inet(address), None), Arc::new(Stop::new().unwrap()));
         let lot = ParkingLot::new(2).unwrap();
         let id = lot.reserve().unwrap();
@@ -433,6 +442,24 @@ mod tests {
         park(&lot, id, connection);
         assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "it was armed anew");
         assert_eq!(lot.ready(event(id, 2), Instant::now()), Some(id));
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(salver_portable)))]
+    fn what_an_event_told_a_worker_that_had_the_connection_is_looked_for_before_it_waits() {
+        let (lot, id, connection, _client) = lot();
+        park(&lot, id, connection);
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id));
+        let (mut connection, ..) = lot.take(id).unwrap();
+        assert!(connection.stream.try_read(&mut [0]).is_err(), "nothing is there");
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "a worker has it");
+        let wait = Wait { interest: Interest::Read, deadline: Instant::now(), idle: true };
+        assert!(matches!(lot.park(id, connection, wait, &Stop::new().unwrap()), Parking::Requeue));
+        let (mut connection, wake, _) = lot.take(id).unwrap();
+        assert_eq!(wake, Wake::Ready);
+        assert!(connection.stream.try_read(&mut [0]).is_err(), "still nothing is there");
+        park(&lot, id, connection);
+        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id), "the first arming lasts");
     }
 
     #[test]
