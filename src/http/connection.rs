@@ -15,7 +15,7 @@ use log::{Level, debug, warn};
 
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::client::{Client, Proxies};
-use super::crowd::{Crowd, Place, REFILL_BYTES_MIN, REFILL_UNSENT_BYTES};
+use super::crowd::{Crowd, Place};
 use super::head_scan::HeadScan;
 use super::inbox::Inbox;
 use super::introduction::{self, Introduction};
@@ -595,15 +595,15 @@ impl<H: Handler> Turn<'_, H> {
         let Planned { response, asked, record, after, .. } = planned;
         let buffer = std::mem::take(&mut self.buffers.outbox);
         let outgoing = Outgoing::new(response, asked, buffer, self.now(), self.limits);
-        let unsent_bytes_max = self.crowd.unsent_bytes_max(outgoing.content_left());
+        let is_local = self.stream.peer().address().is_loopback();
+        let unsent_bytes_max = self.crowd.unsent_bytes_max(outgoing.content_left(), is_local);
         Answer { outgoing, record, after, unsent_bytes_max, place: None }
     }
 
     /// Writes an answer as far as it goes, and says what comes next.
     fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
-        if answer.unsent_bytes_max > 0 && !self.crowd.is_there() {
-            answer.unsent_bytes_max = 0;
-        }
+        answer.unsent_bytes_max =
+            self.crowd.unsent_bytes_max_now(answer.unsent_bytes_max, answer.outgoing.content_left());
         self.limit_unsent(answer.unsent_bytes_max);
         let now = self.now();
         match answer.outgoing.write(self.stream, &mut self.bytes_left, now, self.limits) {
@@ -616,9 +616,8 @@ impl<H: Handler> Turn<'_, H> {
                 if answer.after == After::Close {
                     answer.after = After::Linger;
                 }
-                if answer.unsent_bytes_max == 0 && answer.outgoing.content_left() > REFILL_BYTES_MIN {
-                    self.limit_unsent(REFILL_UNSENT_BYTES);
-                }
+                let left = answer.outgoing.content_left();
+                self.limit_unsent(Crowd::unsent_bytes_max_in_a_wait(answer.unsent_bytes_max, left));
                 self.go_on_later(answer);
                 Ok(Step::Over(Next::Wait(Interest::Write, until)))
             }

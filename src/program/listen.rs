@@ -87,11 +87,7 @@ pub(super) fn all(config: &Config) -> Result<Vec<Listener>, Error> {
 
 /// Whether nobody but this machine can ask: all listen on loopback. Behind a UNIX socket there mostly is a proxy, for others.
 pub(super) fn is_local(listeners: &[Listener]) -> bool {
-    let is_loopback = |listener: &Listener| {
-        let address = listener.local_address().ok()?.as_inet()?;
-        Some(address.ip().to_canonical().is_loopback())
-    };
-    listeners.iter().all(|listener| is_loopback(listener) == Some(true))
+    listeners.iter().all(|listener| listener.local_address().is_ok_and(|address| address.is_loopback()))
 }
 
 /// The same of what would be listened on.

@@ -48,6 +48,12 @@ impl Address {
         }
     }
 
+    /// Whether it is this machine by a loopback address.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.as_inet().is_some_and(|address| address.ip().to_canonical().is_loopback())
+    }
+
     /// From what a system call tells; a datagram's sender may have none.
     pub(super) fn of(address: Option<SocketAddrAny>) -> Self {
         let Some(address) = address else { return Self::Unix(UnixName::Unnamed) };
