@@ -159,6 +159,11 @@ impl Stream {
         self.incoming.drained
     }
 
+    /// Whether there is something to read; what can't be told is for the next read to find.
+    pub(super) fn has_bytes(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.link) != Ok(0)
+    }
+
     /// What it means that the handler closes now.
     pub(super) fn end_of_close(&self) -> End {
         if self.incoming.ended { End::EndOfStream } else { End::Closed }
