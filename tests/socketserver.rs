@@ -681,6 +681,51 @@ fn a_call_during_a_turn_counts_and_one_after_the_end_does_nothing() {
     waker.wake();
 }
 
+/// A handler may take a turn for bytes that it can read at once, even if some of a message came while it was at it.
+#[test]
+fn no_turn_comes_for_bytes_that_were_read_already() {
+    let (tell, told) = channel();
+    let (release, gate) = channel::<()>();
+    let gate = Mutex::new(gate);
+    let empty_turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&empty_turns);
+    let (handler, _ends) = Each::new(move |stream, wake, _| {
+        let mut bytes = [0; 1];
+        let mut read_any = false;
+        loop {
+            match stream.try_read(&mut bytes) {
+                Ok(1) if bytes == *b"[" => {
+                    // The rest of the message comes, and an event with it, while the connection is here.
+                    tell.send(()).unwrap();
+                    gate.lock().unwrap().recv().unwrap_or(());
+                }
+                Ok(1) => drop(stream.try_write(&bytes)?),
+                Ok(_) => return Ok(Next::Close),
+                Err(_) => break,
+            }
+            read_any = true;
+        }
+        if !read_any && wake == Wake::Ready {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(Next::Wait(Interest::Read, far()))
+    });
+    let server = Running::start(handler, 2);
+    let mut client = server.connect();
+    for _ in 0..100 {
+        client.write_all(b"[").unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
+        client.write_all(b"]").unwrap();
+        // The other worker has seen that event when it answers another client.
+        assert_eq!(ask(&mut server.connect(), b"."), b".");
+        release.send(()).unwrap();
+        let mut answer = [0; 1];
+        client.read_exact(&mut answer).unwrap();
+    }
+    assert_eq!(ask(&mut client, b"."), b".");
+    assert_eq!(empty_turns.load(Ordering::SeqCst), 0);
+}
+
 /// Waits until nothing that was sent to this port is still on its way: on a loaded machine even loopback takes its time.
 fn until_delivered(port: u16) {
     let deadline = Instant::now() + PATIENCE;
