@@ -42,9 +42,7 @@ fn brotli(content: &[u8]) -> io::Result<Vec<u8>> {
         size_hint: content.len(),
         ..Default::default()
     };
-    let mut compressed = Vec::new();
-    ::brotli::BrotliCompress(&mut &*content, &mut compressed, &parameters)?;
-    Ok(compressed)
+    super::brotli::compress(content, &parameters)
 }
 
 #[cfg(feature = "compress")]

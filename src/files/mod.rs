@@ -11,6 +11,8 @@
 //! This layer knows nothing of sockets or threads.
 
 mod areas;
+#[cfg(feature = "compress")]
+mod brotli;
 mod cache;
 mod compress;
 mod conditional;
