@@ -1,13 +1,14 @@
 //! From a URL to a response, from a directory: [`Files`] is an `http::Handler`.
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `lookup` (which file that means:
-//! an index, a page with a clean URL, a redirect), `root` (opening beneath the root), `representation` (head with the
-//! fields that `rules` want, content, and its `validators`), `variants` (which of them the request accepts best, by
-//! `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns` lets it), `conditional`
-//! (preconditions), `range` (and `multipart`; small `parts` of large files are kept), and the [`Response`]. `cache`
-//! keeps representations, so that the first steps are often one look whether the file has changed, by its `stamp`.
-//! Where there is nothing, `errors` finds the page that says so; a directory that has no index may be told of by a
-//! `listing`.
+//! an index, a page with a clean URL, a redirect), `root` (opening beneath the root, in one of the `ways`),
+//! `representation` (head with the fields that `rules` want, content, and its `validators`), `variants` (which of them
+//! the request accepts best, by `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns`
+//! lets it), `conditional` (preconditions), `range` (and `multipart`; small `parts` of large files are kept), and the
+//! [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has
+//! changed, by its `stamp`. Where there is nothing, `errors` finds the page that says so; a directory that has no index
+//! may be told of by a `listing`.
+//!
 //! This layer knows nothing of sockets or threads.
 
 mod areas;
@@ -42,6 +43,7 @@ mod target;
 mod turns;
 mod validators;
 mod variants;
+mod ways;
 
 use std::borrow::Cow;
 use std::fmt;

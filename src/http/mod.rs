@@ -5,12 +5,11 @@
 //!
 //! Reading order: `limits`, `introduction` (what a proxy says of its client, before anything else), `request` (head to
 //! [`Request`]), `headers` (field lines), `client` (who asks, of `networks` that are trusted), `body` (framing of what follows
-//! the head), `response`, `write` (the only place that makes HTTP bytes), `date`, `log` (lines of the access log), `connection`
-//! (reading, handling, writing).
+//! the head), `response`, `write` (the only place that makes HTTP bytes), `date`, `log` (lines of the access log), `service`
+//! (what all connections share), `session` (what each remembers), `turn` (reading, handling, writing).
 
 mod body;
 mod client;
-mod connection;
 mod crowd;
 mod date;
 mod head_scan;
@@ -24,14 +23,16 @@ mod networks;
 mod rehearsal;
 mod request;
 mod response;
+mod service;
+mod session;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;
+mod turn;
 mod write;
 
 pub use self::log::LogFormat;
 pub use client::{Client, Proxies, ProxyHeader};
-pub use connection::{Service, Session};
 pub use date::{format_date, parse_date};
 pub(crate) use date::{parse_seconds, since_1970};
 pub use headers::Fields;
@@ -41,6 +42,8 @@ pub use rehearsal::rehearse;
 pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
+pub use service::Service;
+pub use session::Session;
 pub use write::{FieldLines, FieldLinesBuilder, PreparedHead};
 
 // What handlers of this layer need of the one below.

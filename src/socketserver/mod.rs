@@ -64,7 +64,7 @@
 //! and costs a socket and some hundred bytes, never a thread. This layer knows nothing of HTTP or files.
 //!
 //! Reading order: `handler` (what a protocol says), `address`, `bind`, `stream`, `listener` and `inherited`, `acceptor` (and
-//! `clients`), `pool` (workers and their queue), `crew` (spare workers), `parking` and `poller` (who waits, who is ready),
+//! `clients`), `pool` (workers), `queue`, `crew` (spare workers), `parking` and `poller` (who waits, who is ready), `vacancy`,
 //! `server`, `one`; `datagram`, `framing`, `outbox` and `throttle` stand by themselves.
 
 mod acceptor;
@@ -86,6 +86,7 @@ mod outbox;
 mod parking;
 mod poller;
 mod pool;
+mod queue;
 mod server;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
@@ -93,6 +94,7 @@ pub mod stages;
 mod stop;
 mod stream;
 mod throttle;
+mod vacancy;
 
 pub use address::{Address, Credentials, Peer, UnixName};
 pub use background::background;

@@ -14,21 +14,20 @@
 //! 5. A peer's hang-up is armed with reading only, and what is told only once is never waited for again (`poller.rs`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
-use super::alarm::Alarm;
 use super::clients::Clients;
 use super::crew::Crew;
 use super::handler::{Call, Conn, End, Handler, Interest, Next, Wake, Waker};
 use super::options::Options;
 use super::parking::{Connection, Parking, ParkingLot, SlotId, Wait, lock};
-use super::poller::{Events, Poller};
+use super::poller::Events;
+use super::queue::{Job, Queue};
 use super::stop::Stop;
+use super::vacancy::Vacancy;
 
 /// How often deadlines are scanned.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,14 +45,6 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// all.
 const EVICTED_PART: usize = 256;
 const EVICTED_MAX: usize = 64;
-
-/// What a worker can draw from the queue.
-enum Job {
-    /// Give this connection its turn.
-    Serve(SlotId),
-    /// Leave, and pass it on.
-    Leave,
-}
 
 pub(super) struct Pool<H: Handler> {
     handler: Arc<H>,
@@ -73,43 +64,6 @@ pub(super) struct Pool<H: Handler> {
     tidying: AtomicBool,
     gone: (Mutex<()>, Condvar),
     spare_idle_timeout: Duration,
-}
-
-/// Where the shards say that a slot is free, while an acceptor waits for one.
-pub(super) struct Vacancy {
-    alarm: Alarm,
-    wanted: AtomicBool,
-    /// Nobody was idle: who becomes so has to leave.
-    from_anyone: AtomicBool,
-}
-
-impl Vacancy {
-    fn new() -> io::Result<Self> {
-        Ok(Self { alarm: Alarm::new()?, wanted: AtomicBool::new(false), from_anyone: AtomicBool::new(false) })
-    }
-
-    /// Wants to be told from now on; what can be polled for it.
-    pub(super) fn want(&self) -> &Alarm {
-        self.alarm.silence();
-        self.wanted.store(true, Ordering::SeqCst);
-        &self.alarm
-    }
-
-    /// Whether whoever becomes idle from now on has to leave.
-    pub(super) fn want_from_anyone(&self, wanted: bool) {
-        self.from_anyone.store(wanted, Ordering::SeqCst);
-    }
-
-    fn is_wanted_from_anyone(&self) -> bool {
-        self.from_anyone.load(Ordering::Relaxed)
-    }
-
-    fn say(&self) {
-        if self.wanted.load(Ordering::SeqCst) && self.wanted.swap(false, Ordering::SeqCst) {
-            self.want_from_anyone(false);
-            self.alarm.ring();
-        }
-    }
 }
 
 /// What a worker needs to watch.
@@ -454,81 +408,6 @@ pub(super) fn unless_panicked<T>(work: impl FnOnce() -> T) -> Option<T> {
         std::mem::forget(payload);
     }
     None
-}
-
-/// The one queue, and who waits for it to fill.
-struct Queue {
-    sender: Sender<Job>,
-    receiver: Receiver<Job>,
-    /// Workers that watch, or are about to.
-    watchers: AtomicUsize,
-    /// A wake-up is under way to one of them.
-    waking: AtomicBool,
-}
-
-impl Queue {
-    /// A push never waits for a worker. As a connection is in one place only, there are never more jobs than connections;
-    /// room for all of them, taken ahead, would be 0.26 MiB.
-    fn new() -> Self {
-        let (sender, receiver) = unbounded();
-        Self { sender, receiver, watchers: AtomicUsize::new(0), waking: AtomicBool::new(false) }
-    }
-
-    fn push(&self, job: Job, poller: &Poller) {
-        self.push_all([job]);
-        self.wake_watcher(poller);
-    }
-
-    /// Pushes without a wake-up, which is then for the caller.
-    fn push_all(&self, jobs: impl IntoIterator<Item = Job>) {
-        // It can't be disconnected: both ends live in this struct.
-        jobs.into_iter().for_each(|job| drop(self.sender.send(job)));
-    }
-
-    /// The next job, if there is one.
-    fn take(&self, poller: &Poller) -> Option<Job> {
-        let job = self.receiver.try_recv().ok()?;
-        self.wake_for_more(poller);
-        Some(job)
-    }
-
-    /// Rule 2, of a worker that is about to be busy.
-    fn wake_for_more(&self, poller: &Poller) {
-        if !self.is_empty() {
-            self.wake_watcher(poller);
-        }
-    }
-
-    fn len(&self) -> u32 {
-        self.receiver.len().try_into().unwrap_or(u32::MAX)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
-    }
-
-    /// Rule 1: this first, then a look at the queue.
-    fn begin_watching(&self) {
-        self.watchers.fetch_add(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-    }
-
-    /// Rule 2: a wake-up has arrived before the queue is looked at.
-    fn end_watching(&self, woken: bool) {
-        self.watchers.fetch_sub(1, Ordering::SeqCst);
-        if woken {
-            self.waking.store(false, Ordering::SeqCst);
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    fn wake_watcher(&self, poller: &Poller) {
-        fence(Ordering::SeqCst);
-        let watched = self.watchers.load(Ordering::SeqCst) > 0;
-        if watched && !self.waking.load(Ordering::SeqCst) && !self.waking.swap(true, Ordering::SeqCst) {
-            poller.wake();
-        }
-    }
 }
 
 #[cfg(test)]

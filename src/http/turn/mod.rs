@@ -1,152 +1,38 @@
-//! The life of an HTTP connection: reading a head, perhaps a body; handling; writing; and again.
+//! A connection's turn: reading a head, perhaps a body; handling; writing (`answering.rs`); and again.
 //!
 //! Nothing here waits. A turn goes on until the connection has nothing more to read or no room to write, or has had its
-//! share; what has to be remembered till then is in the [`Session`], which for an idle connection is a few words. The
-//! buffers belong to the worker.
+//! share; what has to be remembered till then is in the [`Session`]. The buffers belong to the worker.
 
-use std::cell::{Cell, RefCell};
+mod answering;
+
+use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderValue, StatusCode, header};
-use log::{Level, debug, warn};
+use ::http::StatusCode;
+use log::{Level, warn};
 
 use super::body::{BodyReader, Framing, Unacceptable};
 use super::client::{Client, Proxies};
-use super::crowd::{Crowd, Place};
+use super::crowd::Crowd;
 use super::head_scan::HeadScan;
-use super::inbox::Inbox;
 use super::introduction::{self, Introduction};
 use super::limits::{Limits, end_of};
-use super::log::{LogFormat, Record};
+use super::log::Record;
 use super::request::{NO_FIELDS, Refusal, Version, parse, settle_version};
 use super::response::Response;
-use super::write::{Asked, CONTINUE, Outgoing, Progress};
+use super::service::{Buffers, Lines, Service};
+use super::session::{After, Awaited, Session, State};
+use super::write::{Asked, CONTINUE};
 use crate::http::Handler;
-use crate::socketserver::{Conn, End, Handler as SocketHandler, Interest, Next, Peer, Stream, Throttle, Wake};
-
-/// Empty lines skipped before a request line (RFC 9112 section 2.2 asks for at least one).
-const EMPTY_LINES_MAX: u8 = 4;
-
-/// When somebody who had too many connections may have one more: soon, as those close again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
-
-/// Serves HTTP with a [`Handler`]: what a [`Server`](crate::socketserver::Server) is given.
-#[derive(Debug)]
-pub struct Service<H> {
-    handler: H,
-    limits: Limits,
-    proxies: Proxies,
-    lines: Lines,
-    crowd: Crowd,
-}
-
-/// Lines of the log that peers cause.
-#[derive(Debug, Default)]
-struct Lines {
-    /// Of the access log.
-    format: LogFormat,
-    refused: Throttle,
-    cut: Throttle,
-    /// That a proxy names no client: once, as every request may be so.
-    said_unnamed: AtomicBool,
-}
-
-impl<H: Handler> Service<H> {
-    /// Has `handler` answer requests, within these limits.
-    #[must_use]
-    pub fn new(handler: H, limits: Limits) -> Self {
-        Self { handler, limits, proxies: Proxies::default(), lines: Lines::default(), crowd: Crowd::default() }
-    }
-
-    /// Believes these proxies who their clients are.
-    #[must_use]
-    pub fn behind(mut self, proxies: Proxies) -> Self {
-        self.proxies = proxies;
-        self
-    }
-
-    /// What lines of the access log look like. Default: [`LogFormat::Short`].
-    #[must_use]
-    pub fn log_format(mut self, format: LogFormat) -> Self {
-        self.lines.format = format;
-        self
-    }
-}
-
-/// What a connection remembers between two turns.
-#[derive(Debug, Default)]
-pub struct Session {
-    state: State,
-    /// Bytes read and not yet used.
-    unread: Vec<u8>,
-    /// How much of a head they hold.
-    scan: HeadScan,
-    /// When the head or body that has begun must be complete.
-    due: Option<Instant>,
-    empty_lines: u8,
-    /// A proxy has yet to say for whom it speaks.
-    awaits_introduction: bool,
-    /// For whom it speaks; in a box, as most connections have no proxy, and all keep the room for it.
-    introduced: Option<Box<SocketAddr>>,
-}
-
-impl Session {
-    /// Who sends the requests of this connection, as far as that is known before them.
-    fn sender<'a>(&self, peer: &'a Peer) -> Client<'a> {
-        self.introduced.as_deref().map_or(Client::Peer(peer), |address| Client::from(*address))
-    }
-}
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Head,
-    Body(Box<Awaited>),
-    Writing(Box<Answer>),
-    /// The last answer is out, and what the peer still sends is thrown away, so that it can read that answer.
-    Lingering {
-        until: Instant,
-        bytes_left: u64,
-    },
-}
-
-/// A request whose body is not complete.
-#[derive(Debug)]
-struct Awaited {
-    head: Vec<u8>,
-    reader: BodyReader,
-    /// Content, if the handler wants it.
-    content: Vec<u8>,
-    wanted: bool,
-}
-
-/// An answer that is not all written, and what comes after it.
-#[derive(Debug)]
-struct Answer {
-    outgoing: Outgoing,
-    record: Record,
-    after: After,
-    /// What the system may have of it, where it began in a crowd; 0 for no limit.
-    unsent_bytes_max: u32,
-    /// Among those that take more than one turn.
-    place: Option<Place>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    /// The next request.
-    Stay,
-    /// Nothing: the peer knows that this was the last answer, and has sent nothing more.
-    Close,
-    /// Nothing, but the peer may still be sending (RFC 9112 section 9.6).
-    Linger,
-}
+use crate::socketserver::{Interest, Next, Stream, Wake};
 
 /// How long an idle connection that a stop ends is still read at most: a request may cross the goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Empty lines skipped before a request line (RFC 9112 section 2.2 asks for at least one).
+const EMPTY_LINES_MAX: u8 = 4;
 
 /// What a complete head leads to.
 #[allow(clippy::large_enum_variant, reason = "most are answers, and for these a box would be memory taken each time")]
@@ -181,93 +67,8 @@ enum Step {
     Over(Next),
 }
 
-impl<H: Handler> SocketHandler for Service<H> {
-    type Session = Session;
-
-    /// 503, if the peer's request is there to be answered; it may try again.
-    fn refuse(&self, stream: &mut Stream) {
-        BUFFERS.with_borrow_mut(|buffers| {
-            buffers.inbox.load(&[], &self.limits);
-            // What is not read would reset the connection, and take the answer with it.
-            if !matches!(buffers.inbox.read_from(stream), Ok(1..)) {
-                return;
-            }
-            let head = buffers.inbox.unread();
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            let (format, client) = (self.lines.format, Client::Peer(stream.peer()));
-            let began = format.is_wanted().then(Instant::now);
-            let record = Record::new(format, &buffers.line, (client, None), head, status, began);
-            let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
-            let response = Response::error_page(status).field(header::RETRY_AFTER, RETRY_AFTER);
-            let mut outgoing = Outgoing::new(response, asked, Vec::new(), Instant::now(), &self.limits);
-            let written = outgoing.write(stream, &mut u64::from(u32::MAX), Instant::now(), &self.limits);
-            let is_cut = !matches!(written, Ok(Progress::Done));
-            buffers.line.set(record.write(outgoing.content_sent(), is_cut));
-            buffers.inbox.clear();
-        });
-    }
-
-    fn setup(&self, connection: &Conn<'_>) -> Session {
-        Session { awaits_introduction: self.proxies.introduce(connection.peer()), ..Session::default() }
-    }
-
-    fn handle(&self, session: &mut Session, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
-        BUFFERS.with_borrow_mut(|buffers| {
-            let begins = session.unread.is_empty() && matches!(session.state, State::Head);
-            buffers.inbox.load(&session.unread, &self.limits);
-            let mut turn = Turn {
-                handler: &self.handler,
-                limits: &self.limits,
-                proxies: &self.proxies,
-                lines: &self.lines,
-                crowd: &self.crowd,
-                now: Cell::new(None),
-                begun: stream.ready_since().filter(|_| begins),
-                bytes_left: self.limits.turn_bytes(stream.waiting()),
-                requests_left: self.limits.turn_requests_max.max(1),
-                leaves_idle: false,
-                session,
-                stream,
-                buffers,
-            };
-            let next = turn.run(wake);
-            turn.buffers.inbox.save(&mut turn.session.unread);
-            next
-        })
-    }
-
-    fn finish(&self, session: Session, end: End) {
-        if let End::Failed(error) = &end {
-            debug!("a connection failed: {error}");
-        }
-        if let State::Writing(answer) = session.state {
-            answer.record.write(answer.outgoing.content_sent(), true);
-        }
-    }
-
-    fn service_actions(&self) {
-        self.lines.refused.catch_up();
-        self.lines.cut.catch_up();
-        self.handler.service_actions();
-    }
-}
-
-thread_local! {
-    static BUFFERS: RefCell<Buffers> = const {
-        RefCell::new(Buffers { inbox: Inbox::new(), outbox: Vec::new(), line: Cell::new(String::new()) })
-    };
-}
-
-/// A worker's buffers.
-struct Buffers {
-    inbox: Inbox,
-    outbox: Vec<u8>,
-    /// Of the access log.
-    line: Cell<String>,
-}
-
 /// What one connection does with a worker's time.
-struct Turn<'a, H> {
+pub(super) struct Turn<'a, H> {
     handler: &'a H,
     limits: &'a Limits,
     proxies: &'a Proxies,
@@ -286,14 +87,46 @@ struct Turn<'a, H> {
     buffers: &'a mut Buffers,
 }
 
-impl<H: Handler> Turn<'_, H> {
+impl<'a, H: Handler> Turn<'a, H> {
+    pub(super) fn new(
+        service: &'a Service<H>,
+        session: &'a mut Session,
+        stream: &'a mut Stream,
+        buffers: &'a mut Buffers,
+    ) -> Self {
+        let begins = session.unread.is_empty() && matches!(session.state, State::Head);
+        buffers.inbox.load(&session.unread, &service.limits);
+        Self {
+            handler: &service.handler,
+            limits: &service.limits,
+            proxies: &service.proxies,
+            lines: &service.lines,
+            crowd: &service.crowd,
+            now: Cell::new(None),
+            begun: stream.ready_since().filter(|_| begins),
+            bytes_left: service.limits.turn_bytes(stream.waiting()),
+            requests_left: service.limits.turn_requests_max.max(1),
+            leaves_idle: false,
+            session,
+            stream,
+            buffers,
+        }
+    }
+
     fn now(&self) -> Instant {
         let now = self.now.get().unwrap_or_else(Instant::now);
         self.now.set(Some(now));
         now
     }
 
-    fn run(&mut self, wake: Wake) -> io::Result<Next> {
+    /// Has the turn. What was read and not used is left with the session.
+    pub(super) fn run(mut self, wake: Wake) -> io::Result<Next> {
+        let next = self.go_on(wake);
+        self.buffers.inbox.save(&mut self.session.unread);
+        next
+    }
+
+    fn go_on(&mut self, wake: Wake) -> io::Result<Next> {
         let is_late = self.session.due.is_some_and(|due| due <= self.now());
         if (wake == Wake::Overdue || is_late)
             && let Step::Over(next) = self.overdue()
@@ -585,111 +418,6 @@ impl<H: Handler> Turn<'_, H> {
         let answer = self.compose(Planned { response, asked, record, after: After::Linger, peer_leaves: false });
         self.session.state = State::Writing(Box::new(answer));
     }
-
-    fn answer(&mut self, planned: Planned) -> io::Result<Step> {
-        let answer = self.compose(planned);
-        self.write(answer)
-    }
-
-    fn compose(&mut self, planned: Planned) -> Answer {
-        let Planned { response, asked, record, after, .. } = planned;
-        let buffer = std::mem::take(&mut self.buffers.outbox);
-        let outgoing = Outgoing::new(response, asked, buffer, self.now(), self.limits);
-        let is_local = self.stream.peer().address().is_loopback();
-        let unsent_bytes_max = self.crowd.unsent_bytes_max(outgoing.content_left(), is_local);
-        Answer { outgoing, record, after, unsent_bytes_max, place: None }
-    }
-
-    /// Writes an answer as far as it goes, and says what comes next.
-    fn write(&mut self, mut answer: Answer) -> io::Result<Step> {
-        answer.unsent_bytes_max =
-            self.crowd.unsent_bytes_max_now(answer.unsent_bytes_max, answer.outgoing.content_left());
-        self.limit_unsent(answer.unsent_bytes_max);
-        let now = self.now();
-        match answer.outgoing.write(self.stream, &mut self.bytes_left, now, self.limits) {
-            Ok(Progress::Done) => {
-                self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), false));
-                self.buffers.outbox = answer.outgoing.into_buffer();
-                Ok(self.after(answer.after))
-            }
-            Ok(Progress::Blocked(until)) => {
-                if answer.after == After::Close {
-                    answer.after = After::Linger;
-                }
-                let left = answer.outgoing.content_left();
-                self.limit_unsent(Crowd::unsent_bytes_max_in_a_wait(answer.unsent_bytes_max, left));
-                self.go_on_later(answer);
-                Ok(Step::Over(Next::Wait(Interest::Write, until)))
-            }
-            Ok(Progress::Spent) => {
-                self.go_on_later(answer);
-                Ok(Step::Over(Next::Again))
-            }
-            Err(error) => {
-                let client = self.session.sender(self.stream.peer());
-                self.lines.cut.say(Level::Info, format_args!("{client}: a response was cut: {error}"));
-                if error.kind() == io::ErrorKind::TimedOut {
-                    // Who reads slowly to hold memory shall not hold the system's either. It may be broken already.
-                    let _ = self.stream.discard_unsent();
-                }
-                self.buffers.line.set(answer.record.write(answer.outgoing.content_sent(), true));
-                Err(error)
-            }
-        }
-    }
-
-    /// It saves memory and time; a connection that is broken shows itself elsewhere.
-    fn limit_unsent(&mut self, bytes: u32) {
-        let _ = self.stream.limit_unsent(bytes);
-    }
-
-    fn go_on_later(&mut self, mut answer: Answer) {
-        answer.place.get_or_insert_with(|| self.crowd.join());
-        self.session.state = State::Writing(Box::new(answer));
-    }
-
-    fn after(&mut self, after: After) -> Step {
-        match after {
-            // What was read is used up, and the next request is hardly there yet: asking would be a call in vain. Not so
-            // when the server stops: what has not come by then is not waited for, and nobody says so a second time.
-            After::Stay if self.buffers.inbox.is_empty() && !self.stream.is_stopping() => {
-                Step::Over(Next::Idle(end_of(self.limits.idle_timeout, self.now())))
-            }
-            After::Stay => Step::Go,
-            After::Close => Step::Over(Next::Close),
-            After::Linger => self.end_writing(self.limits.linger_timeout),
-        }
-    }
-
-    /// Tells the peer that nothing more comes, and reads on for a while: closed at once, the connection would be reset by
-    /// what the peer sends before it knows.
-    fn end_writing(&mut self, linger: Duration) -> Step {
-        if self.stream.shut_down_writing().is_err() {
-            return Step::Over(Next::Close);
-        }
-        self.buffers.inbox.clear();
-        let until = end_of(linger, self.now());
-        self.session.state = State::Lingering { until, bytes_left: self.limits.linger_bytes_max };
-        Step::Go
-    }
-
-    /// Reads and throws away, until the peer closes, or time or patience is over.
-    fn linger(&mut self, until: Instant, bytes_left: u64) -> io::Result<Step> {
-        self.buffers.inbox.clear();
-        match self.buffers.inbox.read_from(self.stream) {
-            Ok(read @ 1..) if read as u64 <= bytes_left && self.now() < until => {
-                self.session.state = State::Lingering { until, bytes_left: bytes_left - read as u64 };
-                self.bytes_left = self.bytes_left.saturating_sub(read as u64);
-                Ok(if self.bytes_left == 0 { Step::Over(Next::Again) } else { Step::Go })
-            }
-            Ok(_) => Ok(Step::Over(Next::Close)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.session.state = State::Lingering { until, bytes_left };
-                Ok(Step::Over(Next::Wait(Interest::Read, until)))
-            }
-            Err(error) => Err(error),
-        }
-    }
 }
 
 impl From<Unacceptable> for Refusal {
@@ -700,19 +428,5 @@ impl From<Unacceptable> for Refusal {
             }
             Unacceptable::Malformed(reason) => Self { status: StatusCode::BAD_REQUEST, reason },
         }
-    }
-}
-
-impl Awaited {
-    /// Takes what has come of the body.
-    fn feed(&mut self, inbox: &mut Inbox) -> Result<(), Unacceptable> {
-        let (content, wanted) = (&mut self.content, self.wanted);
-        let used = self.reader.feed(inbox.unread(), |bytes| {
-            if wanted {
-                content.extend_from_slice(bytes);
-            }
-        })?;
-        inbox.consume(used);
-        Ok(())
     }
 }
