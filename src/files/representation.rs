@@ -318,6 +318,10 @@ impl State {
                 let is_told = read == stamp.version.bytes;
                 return Ok(Self { content: Content::Memory(bytes.into()), stamp, is_told });
             }
+            if now == stamp && stamp.version.bytes == 0 {
+                let reason = format!("it tells no length and has more than {memory_bytes_max} bytes");
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+            }
             stamp = now;
         }
         let content = Content::Disk(Arc::new(file), stamp.version, Box::new(Parts::new(options)));

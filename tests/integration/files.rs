@@ -761,6 +761,19 @@ fn a_file_that_is_longer_than_it_says_is_sent_as_it_is() {
     }
 }
 
+/// An answer needs a length before its first byte.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_long_file_that_tells_no_length_is_an_error_that_says_so() {
+    // A file of the kernel, so it may be missing, or short.
+    if fs::read("/proc/kallsyms").is_ok_and(|bytes| bytes.len() > 200_000) {
+        let site = Site::new();
+        let server = Salver::run(salver(site.path()).args(["--port", "0", "/proc"]));
+        assert_eq!(server.get("/kallsyms", "").status, 500);
+        server.wait_for_log("ERROR /kallsyms: it tells no length and has more than 102400 bytes");
+    }
+}
+
 /// Descriptors that are only kept ready make way for what is asked for.
 #[test]
 fn many_large_files_do_not_use_up_the_descriptors() {
