@@ -79,7 +79,7 @@ pub(super) struct Answer {
     pub(super) outgoing: Outgoing,
     pub(super) record: Record,
     pub(super) after: After,
-    /// What the system may have of it, where it began in a crowd; 0 for no limit.
+    /// What the system may have of it, as was settled when it began; 0 for no limit.
     pub(super) unsent_bytes_max: u32,
     /// Among those that take more than one turn.
     pub(super) place: Option<Place>,

@@ -11,7 +11,8 @@ use crate::files::stamp::{Evidence, Stamp};
 use crate::files::target::SafePath;
 use crate::http::in_shares;
 
-/// A helper takes so many entries at once: few enough that whoever asks doesn't wait for it long where others go before it.
+/// A helper takes so many entries at once: few, as whoever asks waits for the last ones that it took. Where all processors are
+/// busy all the time that may be a second, as a helper gets no more than what others leave.
 const SHARE_ENTRIES: usize = 128;
 
 /// What a page shows of a directory.
