@@ -1062,11 +1062,10 @@ fn the_system_takes_no_more_of_what_is_unsent_than_it_may() {
 #[test]
 #[cfg(target_os = "linux")]
 fn work_in_the_background_steps_back() {
-    use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy};
-    let policy = || thread_schedule_policy().unwrap();
-    let own = policy();
-    assert_eq!(background(policy).unwrap(), ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
-    assert_eq!(policy(), own);
+    let niceness = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+    let own = niceness();
+    assert_eq!(background(niceness).unwrap(), 19);
+    assert_eq!(niceness(), own);
     let panicked = std::panic::catch_unwind(|| background(|| panic!("a handler may know what to do with that")));
     assert!(panicked.is_err());
 }

@@ -48,7 +48,6 @@ pub use write::{FieldLines, FieldLinesBuilder, PreparedHead};
 
 // What handlers of this layer need of the one below.
 pub(crate) use crate::socketserver::cores;
-pub(crate) use crate::socketserver::in_shares;
 pub use crate::socketserver::{Throttle, background, slow};
 // What their tests make requests of.
 #[cfg(test)]

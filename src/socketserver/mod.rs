@@ -98,7 +98,6 @@ mod vacancy;
 
 pub use address::{Address, Credentials, Peer, UnixName};
 pub use background::background;
-pub(crate) use background::in_shares;
 pub use bind::{ListenError, ToListeners};
 pub use blocking::blocking;
 pub use crew::{pause, slow};

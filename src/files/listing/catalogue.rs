@@ -4,8 +4,6 @@
 //! What a link leads to, and so whether it is shown, depends on more than its directory. Such names are in doubt here,
 //! and are looked at anew for each request.
 
-use std::ops::Range;
-
 use rustix::fs::{Dir, FileType};
 
 use super::order::push_key;
@@ -51,11 +49,6 @@ impl Catalogue {
     /// Each name and its nature, in order.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], Nature)> {
         self.entries.iter().map(|entry| (self.name(entry), entry.nature))
-    }
-
-    /// Some of them, by their numbers.
-    pub(super) fn range(&self, numbers: Range<usize>) -> impl Iterator<Item = (&[u8], Nature)> {
-        self.entries[numbers].iter().map(|entry| (self.name(entry), entry.nature))
     }
 
     fn name(&self, entry: &Entry) -> &[u8] {

@@ -2,18 +2,12 @@
 
 use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, statat};
 
-use super::SLOW_ENTRIES;
 use super::catalogue::{Catalogue, Nature};
 use super::query::{Sort, View};
 use crate::files::Files;
 use crate::files::root::{Directory, Found, identity};
 use crate::files::stamp::{Evidence, Stamp};
 use crate::files::target::SafePath;
-use crate::http::in_shares;
-
-/// A helper takes so many entries at once: few, as whoever asks waits for the last ones that it took. Where all processors are
-/// busy all the time that may be a second, as a helper gets no more than what others leave.
-const SHARE_ENTRIES: usize = 128;
 
 /// What a page shows of a directory.
 #[derive(Debug)]
@@ -89,7 +83,7 @@ impl<'d> Looking<'d> {
         let (total, on_page) = if view.sort == Sort::Name && view.filter.is_empty() && !catalogue.has_doubtful {
             (catalogue.len(), in_their_order(catalogue, view.is_descending, skipped, page_entries))
         } else {
-            let mut candidates = self.candidates(catalogue, view);
+            let mut candidates = self.candidates(catalogue.iter(), view);
             arrange(&mut candidates, view);
             (candidates.len(), candidates.into_iter().skip(skipped).take(page_entries).collect())
         };
@@ -101,22 +95,8 @@ impl<'d> Looking<'d> {
         (view.page <= pages).then(|| Shown { rows: on_page.into_iter().filter_map(look).collect(), total, pages })
     }
 
-    /// What is to be put in order, and then on pages.
-    fn candidates<'c>(&self, catalogue: &'c Catalogue, view: &View) -> Vec<Candidate<'c>> {
-        if catalogue.len() <= SLOW_ENTRIES {
-            return self.candidates_among(catalogue.range(0..catalogue.len()), view);
-        }
-        // To look at each costs most by far.
-        let shares =
-            in_shares(catalogue.len(), SHARE_ENTRIES, |share| self.candidates_among(catalogue.range(share), view));
-        shares.into_iter().flatten().collect()
-    }
-
-    fn candidates_among<'c>(
-        &self,
-        entries: impl Iterator<Item = (&'c [u8], Nature)>,
-        view: &View,
-    ) -> Vec<Candidate<'c>> {
+    /// What is to be put in order, and then on pages. To look at each costs most by far.
+    fn candidates<'c>(&self, entries: impl Iterator<Item = (&'c [u8], Nature)>, view: &View) -> Vec<Candidate<'c>> {
         let mut filter = Filter::new(&view.filter);
         let rank = |row: &Row<'_>| match view.sort {
             Sort::Name => 0,

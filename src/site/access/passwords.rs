@@ -129,7 +129,7 @@ impl Passwords {
         #[cfg(test)]
         self.computed.fetch_add(1, Ordering::SeqCst);
         let mut memory = self.shared.memory().pop().unwrap_or_default();
-        // Guesses by the thousand get what others leave of the processors. No lock is held meanwhile, nor taken there: who
+        // Guesses by the thousand get little of the processors where others want them. No lock is held meanwhile, nor taken there: who
         // needs it would have to wait as long.
         let verify = || user.is_some_and(|user| user.hash.verify(credentials.password(), &mut memory));
         let is_right = background(verify);
