@@ -6,11 +6,13 @@ mod support;
 use std::io;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender as Channel, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use salver::socketserver::{
     Address, DatagramHandler, DatagramServer, Options, Sender, SocketOptions, UdpServer, UnixDatagramServer, UnixName,
     slow,
@@ -174,6 +176,83 @@ fn a_stop_handles_what_has_come() {
     server.serve_forever().unwrap();
     let mut answer = [0; 5];
     (0..20).for_each(|_| assert_eq!(client.recv(&mut answer).unwrap(), 5));
+}
+
+/// Takes its time over each, and counts them.
+struct Unhurried(Arc<AtomicUsize>);
+
+impl DatagramHandler for Unhurried {
+    fn handle(&self, _datagram: &[u8], _sender: &Sender<'_>) -> io::Result<()> {
+        thread::sleep(Duration::from_millis(1));
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Otherwise whoever goes on sending would keep it from stopping.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_comes_after_a_stop_is_not_waited_for() {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let mut sockets = SocketOptions::default();
+    sockets.receive_buffer_bytes = Some(16 << 10);
+    let handler = Unhurried(Arc::clone(&handled));
+    let server = UdpServer::with(([127, 0, 0, 1], 0).into(), &sockets, handler, Options::default()).unwrap();
+    let (client, address) = (client(&server), server.local_addr().unwrap().as_inet().unwrap());
+    let (stopper, serving) = (server.stopper(), thread::spawn(|| server.serve_forever()));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                // It is refused once nobody is there any more.
+                let _ = client.send(b"more");
+            }
+        });
+        let deadline = Instant::now() + PATIENCE;
+        while handled.load(Ordering::SeqCst) < 100 && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        stopper.shutdown();
+        let before = handled.load(Ordering::SeqCst);
+        serving.join().unwrap().unwrap();
+        is_over.store(true, Ordering::SeqCst);
+        let after = handled.load(Ordering::SeqCst) - before;
+        assert!(before >= 100 && after < 1_000, "{before} {after}");
+    });
+    UdpSocket::bind(address).unwrap();
+}
+
+/// Says what became of a reply, and how long it has kept a processor busy.
+struct Replying(Mutex<Channel<(bool, Duration)>>);
+
+impl DatagramHandler for Replying {
+    fn handle(&self, datagram: &[u8], sender: &Sender<'_>) -> io::Result<()> {
+        let busy = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+        let before = busy();
+        let is_sent = sender.reply(datagram).is_ok();
+        self.0.lock().unwrap().send((is_sent, busy() - before)).unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_peer_at_a_unix_socket_that_has_no_room_is_waited_for_asleep() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.sock");
+    let (said, replies) = channel();
+    let server = UnixDatagramServer::bind(&UnixName::Path(path.clone()), Replying(Mutex::new(said))).unwrap();
+    with(server, || {
+        let client = UnixDatagram::bind(folder.path().join("client.sock")).unwrap();
+        // Of one that is connected the server's own buffer would be full first.
+        let busy = loop {
+            client.send_to(b"hello", &path).unwrap();
+            let (is_sent, busy) = replies.recv_timeout(PATIENCE).unwrap();
+            if !is_sent {
+                break busy;
+            }
+        };
+        assert!(busy < Duration::from_millis(300), "{busy:?} of the second that it was tried for");
+    });
 }
 
 #[cfg(target_os = "linux")]

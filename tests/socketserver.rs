@@ -521,6 +521,51 @@ fn a_half_closed_client_does_not_make_a_writer_spin() {
     assert!(calls < 50, "{calls} calls while there was no room to write");
 }
 
+/// A poller tells of it as long as it is asked.
+#[test]
+fn who_waits_for_nothing_is_told_once_of_a_hang_up() {
+    let (said, calls) = channel();
+    let (said, count) = (Mutex::new(said), AtomicUsize::new(0));
+    let (handler, _ends) = Each::new(move |_, wake, _| match wake {
+        Wake::Ready => {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(Next::Wait(Interest::Neither, Instant::now() + Duration::from_millis(300)))
+        }
+        Wake::Overdue => {
+            said.lock().unwrap().send(count.load(Ordering::SeqCst)).unwrap();
+            Ok(Next::Close)
+        }
+        _ => Ok(Next::Wait(Interest::Neither, far())),
+    });
+    let server = Running::start(handler, 1);
+    let client = server.connect();
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    assert_eq!(calls.recv_timeout(PATIENCE).unwrap(), 1);
+}
+
+/// Reads a line each time there is one, as a blocked worker, and lets others have their turn.
+fn line_by_line() -> impl Handler {
+    Each::new(|stream, wake, _| {
+        let mut line = String::new();
+        match wake {
+            Wake::Opened => Ok(Next::Wait(Interest::Read, far())),
+            Wake::Ready if stream.read_line(&mut line)? > 0 => {
+                stream.write_all(line.as_bytes())?;
+                Ok(Next::Wait(Interest::Read, far()))
+            }
+            _ => Ok(Next::Close),
+        }
+    })
+    .0
+}
+
+#[test]
+fn what_was_read_ahead_is_not_waited_for() {
+    let server = Running::start(line_by_line(), 1);
+    assert_eq!(ask(&mut server.connect(), b"one\ntwo\nthree\n"), b"one\ntwo\nthree\n");
+}
+
 #[test]
 fn one_connection_with_endless_work_does_not_starve_the_others() {
     let (handler, _ends) = Each::new(|stream, wake, _| {
@@ -783,6 +828,17 @@ fn what_is_under_way_has_the_stop_timeout_to_finish() {
     server.stop();
     assert_eq!(ends.iter().take(5).collect::<Vec<_>>(), ["Stopped"; 5]);
     drop(clients);
+}
+
+#[test]
+fn a_stop_may_wait_for_ever() {
+    let mut options = Options::default();
+    options.stop_timeout = Duration::MAX;
+    let mut server = Running::with(echo_handler(), options);
+    let mut client = server.connect();
+    assert_eq!(ask(&mut client, b"hello"), b"hello");
+    drop(client);
+    server.stop();
 }
 
 #[test]

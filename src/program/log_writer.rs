@@ -17,6 +17,9 @@ const BATCH_BYTES: usize = 64 << 10;
 /// How long the first line of a batch waits for others.
 const BATCH_DELAY: Duration = Duration::from_millis(50);
 
+/// How long to wait for room in a pipe that doesn't block.
+const RETRY_DELAY: Duration = Duration::from_millis(5);
+
 /// How long a flush waits for a reader that doesn't read.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -55,14 +58,24 @@ impl LogWriter {
     pub(super) fn start(mut stream: impl Write + Send + 'static) -> io::Result<Self> {
         Self::spawn("log", move |queue| {
             let mut batch = Vec::new();
+            // Lines that were taken from the queue and could not be written.
+            let mut failed = 0;
             loop {
                 let dropped = queue.next_batch(&mut batch);
+                let lines = batch.len();
                 if dropped > 0 {
                     let _ =
                         writeln!(batch, "{dropped} lines of the log were dropped: they came faster than they are read");
                 }
-                // Where nobody reads there is nobody to tell.
-                let _ = stream.write_all(&batch).and_then(|()| stream.flush());
+                if failed > 0 {
+                    let _ = writeln!(batch, "{failed} lines of the log were dropped: they could not be written");
+                }
+                // Where nobody reads there is nobody to tell, but there may be later.
+                let written = write_patiently(&mut stream, &batch);
+                failed = match written < batch.len() {
+                    true => failed + dropped + log_file::count(batch.get(written..lines).unwrap_or_default()),
+                    false => 0,
+                };
                 queue.end_writing(&mut batch);
             }
         })
@@ -102,6 +115,23 @@ impl LogWriter {
         self.queue.more.notify_one();
         let _ = self.queue.done.wait_timeout_while(state, FLUSH_PATIENCE, |state| !state.is_done());
     }
+}
+
+/// Writes all of it, and gives how much that was, should it fail. A pipe or a terminal that somebody else has set not to block
+/// is waited for as if it did.
+fn write_patiently(stream: &mut impl Write, batch: &[u8]) -> usize {
+    let mut written = 0;
+    while written < batch.len() {
+        match stream.write(&batch[written..]) {
+            Ok(0) => break,
+            Ok(bytes) => written += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY_DELAY),
+            Err(_) => break,
+        }
+    }
+    let _ = stream.flush();
+    written
 }
 
 impl Queue {
@@ -225,5 +255,44 @@ mod tests {
             dropped = counts.map(|count| count.parse::<usize>().unwrap()).sum();
         }
         assert_eq!(written.iter().filter(|byte| **byte == b'x').count() / line.len() + dropped, LINES);
+    }
+
+    /// A stream that answers writes as it is told to, and then takes everything; it tells what it took.
+    struct Moody {
+        moods: Vec<io::Result<usize>>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Moody {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = if self.moods.is_empty() { bytes.len() } else { self.moods.remove(0)?.min(bytes.len()) };
+            self.written.send(bytes[..taken].to_vec()).map_err(io::Error::other)?;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[track_caller]
+    fn check_moods(moods: Vec<io::Result<usize>>, expected: &str) {
+        let (written, received) = channel();
+        let writer = LogWriter::start(Moody { moods, written }).unwrap();
+        writer.leave(b"one\ntwo\nthree\n");
+        writer.flush();
+        writer.leave(b"four\n");
+        writer.flush();
+        let written: Vec<u8> = received.try_iter().flatten().collect();
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_has_no_room_for_now_is_waited_for_and_what_fails_is_told() {
+        let full = || Err(io::ErrorKind::WouldBlock.into());
+        let broken = || Err(io::ErrorKind::StorageFull.into());
+        check_moods(vec![full(), Ok(5), full(), full()], "one\ntwo\nthree\nfour\n");
+        check_moods(vec![Err(io::ErrorKind::Interrupted.into())], "one\ntwo\nthree\nfour\n");
+        check_moods(vec![Ok(5), broken()], "one\ntfour\n2 lines of the log were dropped: they could not be written\n");
     }
 }

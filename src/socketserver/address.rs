@@ -144,7 +144,7 @@ pub struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// Its number.
+    /// Its number; 0 where it can't be seen from here, as it is in another PID namespace.
     pub process: i32,
     /// Its effective user.
     pub user: u32,

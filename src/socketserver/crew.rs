@@ -127,6 +127,8 @@ impl Crew {
 
     /// Whether a worker may leave for want of work: the last that can run never does.
     pub(super) fn may_leave(&self) -> bool {
+        // Under the lock, as in `rest`.
+        let _resting = lock(&self.resting);
         let one_less = |runnable: usize| (runnable > 1).then(|| runnable - 1);
         let left = self.runnable.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
         if left {
@@ -151,10 +153,11 @@ impl Crew {
     pub(super) fn rest(&self, patience: Duration) -> bool {
         let regular = self.regular.load(Ordering::SeqCst);
         let one_less = |runnable: usize| (runnable > regular.max(1)).then(|| runnable - 1);
+        // The lock is taken first: whoever goes away as the last that can run finds either this one, or that it rests.
+        let mut resting = lock(&self.resting);
         if self.runnable.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err() {
             return true;
         }
-        let mut resting = lock(&self.resting);
         resting.workers += 1;
         let has_to_wait = |resting: &mut Resting| resting.called == 0 && !resting.is_over;
         let waited = self.called.wait_timeout_while(resting, patience, has_to_wait);

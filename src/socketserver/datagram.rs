@@ -7,8 +7,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::address::{Address, UnixName};
 use super::bind::ListenError;
 use super::crew::{Crew, slow};
-use super::listener::{SocketFile, remove_stale, set_buffers};
+use super::listener::{SocketFile, give_mode, ignore_all, remove_stale, set_buffers};
 use super::options::{Options, SocketOptions};
 use super::parking::lock;
 use super::pool::unless_panicked;
@@ -41,7 +41,11 @@ const SERVICE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a reply waits for room.
 const SEND_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a stop waits for workers.
+/// How long it waits between attempts where nothing tells of room, at first and at last.
+const SEND_PAUSE: Duration = Duration::from_millis(1);
+const SEND_PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// How long a stop waits for what has come to be handled.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// What to do with datagrams. One handler serves them all, from several threads at once; a panic costs the reply to one
@@ -88,7 +92,8 @@ impl Sender<'_> {
         &self.peer
     }
 
-    /// Sends a datagram back. It waits for room in the socket's buffer, for a second at most.
+    /// Sends a datagram back. It waits for room in the socket's buffer, or in that of a peer at a UNIX socket, for a second at
+    /// most.
     ///
     /// # Errors
     /// `NotConnected` when the peer has no address, as UNIX sockets that were never bound; else what the system says.
@@ -96,9 +101,15 @@ impl Sender<'_> {
         let nowhere = || io::Error::new(io::ErrorKind::NotConnected, "the peer has no address to reply to");
         let way = self.way.as_ref().filter(|_| self.peer != Address::Unix(UnixName::Unnamed)).ok_or_else(nowhere)?;
         let until = Instant::now() + SEND_PATIENCE;
+        let mut pause = Duration::ZERO;
         loop {
             match sendto(self.socket, datagram, SendFlags::NOSIGNAL, way) {
-                Err(rustix::io::Errno::AGAIN) if Instant::now() < until => slow(|| self.wait_for_room(until)),
+                Err(rustix::io::Errno::AGAIN) if Instant::now() < until => slow(|| {
+                    self.wait_for_room(until);
+                    // The second time it is the peer, at a UNIX socket, who has no room: nothing tells of that.
+                    thread::sleep(pause);
+                    pause = (2 * pause).clamp(SEND_PAUSE, SEND_PAUSE_MAX);
+                }),
                 sent => return sent.map(drop).map_err(io::Error::from),
             }
         }
@@ -141,6 +152,8 @@ struct Shared<H> {
     handler: H,
     datagram_bytes_max: usize,
     stop: Arc<Stop>,
+    /// What has come by now is not handled any more.
+    is_over: AtomicBool,
     spare_idle_timeout: Duration,
     epoch: Instant,
     /// Milliseconds since then.
@@ -227,6 +240,8 @@ fn unix_datagrams(name: &UnixName, options: &SocketOptions) -> io::Result<(Socke
         return Ok((socket, None));
     };
     remove_stale(path, Type::DGRAM)?;
+    // Before the bind: from then on it receives.
+    give_mode(&socket, options.unix_mode)?;
     socket.bind(&address)?;
     let file = SocketFile::new(path, options.unix_mode)?;
     Ok((socket, Some(file)))
@@ -267,6 +282,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             handler,
             datagram_bytes_max: DATAGRAM_BYTES_MAX,
             stop: Arc::new(Stop::new()?),
+            is_over: AtomicBool::new(false),
             spare_idle_timeout: options.spare_idle_timeout,
             epoch: Instant::now(),
             service_due: AtomicU64::new(0),
@@ -331,7 +347,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         }
     }
 
-    /// Serves until [`Stopper::shutdown`] is called, and then what has come by then.
+    /// Serves until [`Stopper::shutdown`] is called, and then what has come by then, for 10 s at most.
     ///
     /// # Errors
     /// When the workers can't be started.
@@ -351,9 +367,13 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         crew.end_rest();
         // Who comes now finds nobody; who has come is answered.
         drop(file);
+        ignore_all(&shared.socket);
         let (mutex, condvar) = &shared.gone;
         let left = condvar.wait_timeout_while(lock(mutex), FAREWELL, |()| crew.workers() > 0);
-        drop(left.map_err(PoisonError::into_inner));
+        if left.is_ok_and(|(_, waited)| waited.timed_out()) {
+            log::warn!("what had come was not handled in {} s; the rest of it is dropped", FAREWELL.as_secs());
+            shared.is_over.store(true, Ordering::SeqCst);
+        }
         // The last count: the socket goes now.
         shared.tell_losses();
         started
@@ -379,10 +399,10 @@ impl<H: DatagramHandler> Shared<H> {
             // Asked first: what came before a stop is then handled.
             let is_stopping = self.stop.is_requested();
             let mut handled = 0;
-            while handled < BATCH && self.handle_next(&mut buffer) {
+            while handled < BATCH && !self.is_over.load(Ordering::SeqCst) && self.handle_next(&mut buffer) {
                 handled += 1;
             }
-            if handled > 0 {
+            if handled > 0 && !self.is_over.load(Ordering::SeqCst) {
                 idle_since = Instant::now();
                 // As in `pool.rs`, where cores are scarce the clients have their turn first: more has come then, and
                 // neither this worker nor another, whom the next datagram would wake, has to wait for it.

@@ -87,7 +87,7 @@ pub enum Interest {
     Read,
     /// Room to write.
     Write,
-    /// Nothing.
+    /// Nothing: the next [`Wake::Ready`] is a hang-up, which is told once.
     Neither,
 }
 

@@ -203,6 +203,17 @@ pub(super) fn remove_stale(path: &Path, of: Type) -> io::Result<()> {
     }
 }
 
+/// Sets who may write to the file that binding this socket will make. (The file is set as well, as the umask takes away from
+/// this; and elsewhere than on Linux that is all.)
+pub(super) fn give_mode(socket: &Socket, mode: Option<u32>) -> io::Result<()> {
+    match mode {
+        Some(mode) if cfg!(target_os = "linux") => {
+            Ok(rustix::fs::fchmod(socket, rustix::fs::Mode::from_raw_mode(mode))?)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The file of a socket, which is removed with it, unless another has taken its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -289,6 +300,20 @@ fn ignore_newcomers(_listener: &TcpListener) -> bool {
     false
 }
 
+/// Has the system drop what comes to this socket from now on; where it can't, that goes on being received.
+#[cfg(target_os = "linux")]
+pub(super) fn ignore_all(socket: &Socket) {
+    use nix::libc::{BPF_K, BPF_RET};
+    use socket2::SockFilter;
+    let program = [SockFilter::new((BPF_RET | BPF_K) as u16, 0, 0, 0)];
+    if let Err(error) = socket.attach_filter(&program) {
+        log::debug!("SO_ATTACH_FILTER: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn ignore_all(_socket: &Socket) {}
+
 /// One system call: the new socket doesn't block and isn't inherited by other programs.
 #[cfg(target_os = "linux")]
 fn accept(listener: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
@@ -322,8 +347,9 @@ fn accept_unix(listener: &UnixListener) -> io::Result<(UnixStream, Address)> {
 
 #[cfg(target_os = "linux")]
 fn credentials(socket: &UnixStream) -> Option<Credentials> {
-    let told = sockopt::socket_peercred(socket).ok()?;
-    Some(Credentials { process: told.pid.as_raw_nonzero().get(), user: told.uid.as_raw(), group: told.gid.as_raw() })
+    // rustix has no number for a process that can't be seen from here.
+    let told = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
+    Some(Credentials { process: told.pid(), user: told.uid(), group: told.gid() })
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -56,9 +56,10 @@ fn take_turns<H: Handler>(
     loop {
         stream.begin_turn(None);
         wake = match handler.handle(session, stream, wake) {
+            Ok(Next::Again) => Wake::Ready,
+            Ok(Next::Wait(Interest::Read, _) | Next::Idle(_)) if stream.has_read_ahead() => Wake::Ready,
             Ok(Next::Wait(interest, deadline)) => calls.wait(stream, interest, deadline),
             Ok(Next::Idle(deadline)) => calls.wait(stream, Interest::Read, deadline),
-            Ok(Next::Again) => Wake::Ready,
             Ok(Next::Close) => return stream.end_of_close(),
             Err(error) => return End::Failed(error),
         };

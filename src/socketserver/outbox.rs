@@ -26,17 +26,21 @@ use super::stream::Stream;
 /// }
 ///
 /// impl Handler for News {
-///     type Session = Outbox;
+///     type Session = (Outbox, Interest);
 ///
-///     fn setup(&self, connection: &Conn<'_>) -> Outbox {
+///     fn setup(&self, connection: &Conn<'_>) -> Self::Session {
 ///         let outbox = Outbox::new(64 << 10, connection.waker());
 ///         self.readers.lock().unwrap().push(outbox.clone());
-///         outbox
+///         (outbox, Interest::Write)
 ///     }
 ///
-///     fn handle(&self, outbox: &mut Outbox, stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
-///         let interest = if outbox.send(stream)? { Interest::Neither } else { Interest::Write };
-///         Ok(Next::Wait(interest, Instant::now() + Duration::from_secs(3600)))
+///     fn handle(&self, session: &mut Self::Session, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
+///         let (outbox, interest) = session;
+///         if wake == Wake::Ready && *interest == Interest::Neither {
+///             return Ok(Next::Close); // The reader has hung up.
+///         }
+///         *interest = if outbox.send(stream)? { Interest::Neither } else { Interest::Write };
+///         Ok(Next::Wait(*interest, Instant::now() + Duration::from_secs(3600)))
 ///     }
 /// }
 /// ```

@@ -21,6 +21,9 @@ pub(super) type SlotId = u32;
 /// Slots are made this many at a time, when they are first needed.
 const CHUNK: usize = 256;
 
+/// More connections than any system has descriptors for.
+const SLOTS_MAX: usize = 1 << 24;
+
 type Chunk<S> = Box<[Slot<S>]>;
 
 pub(super) struct ParkingLot<S> {
@@ -40,13 +43,15 @@ pub(super) struct Connection<S> {
     pub(super) is_refused: bool,
     /// What the poller was last asked to watch the socket for; nothing before it was parked for the first time.
     armed: Option<Interest>,
+    /// It was told of a hang-up while it waited for neither; a poller would tell it so at each arming.
+    hang_up_told: bool,
     /// When an event told that it is ready, for the turn that it is queued for.
     ready_since: Option<Instant>,
 }
 
 impl<S> Connection<S> {
     pub(super) fn new(stream: Stream) -> Box<Self> {
-        Box::new(Self { stream, session: None, is_refused: false, armed: None, ready_since: None })
+        Box::new(Self { stream, session: None, is_refused: false, armed: None, hang_up_told: false, ready_since: None })
     }
 
     pub(super) fn refused(stream: Stream) -> Box<Self> {
@@ -109,7 +114,7 @@ pub(super) enum Parking<S> {
 
 impl<S> ParkingLot<S> {
     pub(super) fn new(slots: usize) -> std::io::Result<Self> {
-        let slots = SlotId::try_from(slots).unwrap_or(SlotId::MAX);
+        let slots = slots.min(SLOTS_MAX) as SlotId;
         Ok(Self {
             chunks: (0..(slots as usize).div_ceil(CHUNK)).map(|_| OnceLock::new()).collect(),
             vacant: Mutex::new(Vacant { used_before: Vec::new(), never_used: 0, slots }),
@@ -181,6 +186,10 @@ impl<S> ParkingLot<S> {
             state.place = Place::Queued(connection, wake);
             return Parking::Requeue;
         }
+        if interest == Interest::Read && connection.stream.has_read_ahead() {
+            state.place = Place::Queued(connection, Wake::Ready);
+            return Parking::Requeue;
+        }
         // Asked for only here, and not by a turn in vain: a handler may read as a blocked worker, and would wait.
         if state.lasts(&connection, interest) && mem::take(&mut state.missed) && connection.stream.has_bytes() {
             state.place = Place::Queued(connection, Wake::Ready);
@@ -194,6 +203,12 @@ impl<S> ParkingLot<S> {
         }
         state.arming = state.arming.wrapping_add(1);
         (state.missed, state.final_told) = (false, false);
+        if interest == Interest::Neither && connection.hang_up_told {
+            // What it was armed for before is stale now.
+            connection.armed = Some(interest);
+            state.place = Place::Parked(connection);
+            return Parking::Done;
+        }
         let key = key(id, state.arming);
         match self.poller.arm(&connection.stream, key, interest, connection.armed.is_some()) {
             Ok(()) => {
@@ -217,6 +232,7 @@ impl<S> ParkingLot<S> {
         state.final_told |= event.is_final;
         if unparked && let Place::Queued(connection, _) = &mut state.place {
             connection.ready_since = (connection.armed == Some(Interest::Read)).then_some(now);
+            connection.hang_up_told |= connection.armed == Some(Interest::Neither);
         }
         unparked.then_some(id)
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -16,6 +16,9 @@ use super::one::serve_one;
 use super::options::{Options, SocketOptions};
 use super::pool::Pool;
 use super::stop::{Stop, Stopper};
+
+/// How long a stop waits that may wait for longer than the clock can tell.
+const STOP_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Accepts connections and has a [`Handler`] serve them, until it is told to stop.
 ///
@@ -130,7 +133,7 @@ impl<H: Handler> Server<H> {
             Err(_) => self.stop.request(),
         }
         let acceptors = acceptors.map(|threads| threads.into_iter().for_each(|thread| drop(thread.join())));
-        let until = Instant::now() + self.options.stop_timeout;
+        let until = Instant::now() + self.options.stop_timeout.min(STOP_TIMEOUT_MAX);
         shards.iter().for_each(|shard| shard.say_stop());
         shards.iter().for_each(|shard| shard.wind_down(until));
         acceptors

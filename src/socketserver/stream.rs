@@ -159,6 +159,11 @@ impl Stream {
         self.incoming.drained
     }
 
+    /// Whether bytes were read ahead of the handler, which no event will tell of.
+    pub(super) fn has_read_ahead(&self) -> bool {
+        self.incoming.read_ahead.as_ref().is_some_and(|ahead| !ahead.is_empty())
+    }
+
     /// Whether there is something to read; what can't be told is for the next read to find.
     pub(super) fn has_bytes(&self) -> bool {
         rustix::io::ioctl_fionread(&self.link) != Ok(0)

@@ -90,3 +90,15 @@ fn blocking_code_and_deadlines_and_panics_are_as_ever() {
     assert!(server.handle_one().unwrap());
     assert_eq!(ends.try_iter().collect::<Vec<_>>(), ["Closed"]);
 }
+
+#[test]
+fn what_was_read_ahead_is_not_waited_for() {
+    let server = Server::bind("127.0.0.1:0", line_by_line()).unwrap();
+    let mut client = connect(&server);
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| server.handle_one());
+        assert_eq!(ask(&mut client, b"one\ntwo\nthree\n"), b"one\ntwo\nthree\n");
+        drop(client);
+        assert!(serving.join().unwrap().unwrap());
+    });
+}
