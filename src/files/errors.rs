@@ -104,7 +104,7 @@ impl Files {
             return response;
         }
         let dress = dress(&self.field_rules, &[&self.in_site(reachable(path).as_bytes())]);
-        dress.fields.into_iter().fold(response, |response, (name, value)| response.field(name, value))
+        dress.not_of_caching().into_iter().fold(response, |response, (name, value)| response.field(name, value))
     }
 
     pub(super) fn refuse_target(&self, path: &[u8], reason: Unsafe) -> Nothing {

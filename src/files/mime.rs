@@ -7,7 +7,7 @@ use ::http::HeaderValue;
 /// Of what has no known extension: just bytes.
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// Text is UTF-8.
+/// Text is UTF-8; but XML says itself what it is, and a charset here would win over that (RFC 7303 section 3).
 const CHARSET: &str = "; charset=utf-8";
 
 /// Text that most sites have, so that its files need not take memory for it.
@@ -22,7 +22,7 @@ const COMMON_TEXT: [&str; 5] = [
 /// The value of Content-Type.
 pub(super) fn content_type(path: &Path) -> HeaderValue {
     let Some(essence) = mime_guess::from_path(path).first_raw() else { return OCTET_STREAM };
-    let is_text = essence.starts_with("text/") || essence.ends_with("/javascript");
+    let is_text = (essence.starts_with("text/") && essence != "text/xml") || essence.ends_with("/javascript");
     let common = COMMON_TEXT.into_iter().find(|common| common.strip_suffix(CHARSET) == Some(essence));
     match common {
         Some(common) => HeaderValue::from_static(common),
@@ -46,6 +46,8 @@ mod tests {
             ("notes.txt", "text/plain; charset=utf-8"),
             ("data.json", "application/json"),
             ("logo.svg", "image/svg+xml"),
+            ("feed.xml", "text/xml"),
+            ("style.xsl", "text/xml"),
             ("pic.png", "image/png"),
             ("m.wasm", "application/wasm"),
             ("film.webm", "video/webm"),

@@ -352,10 +352,11 @@ impl Files {
         let areas = self.options.areas.of(&answering);
         let is_private = self.options.areas.are_private(areas);
         let is_hashed = self.options.immutable_hashed && is_hashed(path.name());
-        let (cache_control, why) = match dress.cache_control {
-            _ if key.starts_with(FALLBACK) && is_private => (PRIVATE, "as it stands in for what isn't there, for some"),
-            _ if key.starts_with(FALLBACK) => (NO_CACHE, "as it stands in for what isn't there"),
-            Some(rule) => (rule, "by a rule"),
+        let stands_in = key.starts_with(FALLBACK);
+        let (cache_control, why) = match &dress.cache_control {
+            _ if stands_in && is_private => (PRIVATE, "as it stands in for what isn't there, for some"),
+            _ if stands_in => (NO_CACHE, "as it stands in for what isn't there"),
+            Some(rule) => (rule.clone(), "by a rule"),
             None if is_private && is_hashed => (PRIVATE_IMMUTABLE, "by immutable_hashed, and not for everybody"),
             None if is_private => (PRIVATE, "as it is not for everybody"),
             None if is_hashed => (IMMUTABLE, "by immutable_hashed"),
@@ -365,7 +366,7 @@ impl Files {
         Presentation {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
             cache_control,
-            fields: dress.fields,
+            fields: if stands_in { dress.not_of_caching() } else { dress.fields },
             areas,
         }
     }

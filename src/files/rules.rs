@@ -145,6 +145,19 @@ pub(super) struct Dress {
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
 }
 
+impl Dress {
+    /// The fields that say nothing of how long an answer may be kept.
+    pub(super) fn not_of_caching(self) -> Vec<(HeaderName, HeaderValue)> {
+        self.fields.into_iter().filter(|(name, _)| !is_of_caching(name)).collect()
+    }
+}
+
+/// Besides Cache-Control: what came before it, and what tells certain caches more (RFC 9213).
+fn is_of_caching(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "expires" | "pragma" | "surrogate-control" | "x-accel-expires") || name.ends_with("-cache-control")
+}
+
 /// The fields of an answer, of a later rule rather than an earlier one. `paths` are what is asked for, and what answers it.
 pub(super) fn dress(rules: &[FieldRule], paths: &[&[u8]]) -> Dress {
     let mut dress = Dress::default();

@@ -198,6 +198,24 @@ fn what_stands_in_is_not_to_be_kept() {
     check(&server.get("/m/about", ""), Some("max-age=3600"));
 }
 
+/// RFC 9213: they win over Cache-Control.
+#[test]
+fn what_certain_caches_are_told_is_of_what_is_there_alone() {
+    let rules = ["-H", "CDN-Cache-Control: max-age=60", "-H", "Surrogate-Control: max-age=60", "-H", "Expires: 0"];
+    let rules = [&rules[..], &["--spa", "--redirect", "/old /about"]].concat();
+    let site = site();
+    let server = Salver::start(&site, &rules);
+    let count = |target: &str, fields: &str| {
+        let reply = server.get(target, fields);
+        ["cdn-cache-control", "surrogate-control", "expires"].map(|name| reply.field(name).is_some())
+    };
+    assert_eq!(count("/about", ""), [true; 3]);
+    for (target, fields) in [("/users/7", BROWSER), ("/missing.js", ""), ("/old", ""), ("/%", ""), ("/blog", "")] {
+        assert_eq!(count(target, fields), [false; 3], "{target}");
+    }
+    assert_eq!(count("/about", "Range: bytes=99999-\r\n"), [false; 3]);
+}
+
 /// Rules, patterns and redirects see a mount as the part of the site that it is.
 #[test]
 fn a_mount_is_a_part_of_the_site() {
