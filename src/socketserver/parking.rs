@@ -30,6 +30,8 @@ pub(super) struct ParkingLot<S> {
     chunks: Box<[OnceLock<Chunk<S>>]>,
     vacant: Mutex<Vacant>,
     occupied: AtomicUsize,
+    /// How many looks for events have begun.
+    looks: AtomicU64,
     poller: Poller,
     /// Deadlines are kept as microseconds since this instant.
     epoch: Instant,
@@ -67,6 +69,8 @@ struct Slot<S> {
 struct State<S> {
     place: Place<S>,
     arming: u32,
+    /// Looks that had begun when it was parked.
+    looks_before: u64,
     /// There was an event that nobody waited for: what it tells of may have been read since, or not.
     missed: bool,
     /// There was one that doesn't come again: only a new arming tells it once more.
@@ -119,6 +123,7 @@ impl<S> ParkingLot<S> {
             chunks: (0..(slots as usize).div_ceil(CHUNK)).map(|_| OnceLock::new()).collect(),
             vacant: Mutex::new(Vacant { used_before: Vec::new(), never_used: 0, slots }),
             occupied: AtomicUsize::new(0),
+            looks: AtomicU64::new(0),
             poller: Poller::new()?,
             epoch: Instant::now(),
         })
@@ -197,6 +202,7 @@ impl<S> ParkingLot<S> {
         }
         slot.deadline.store(self.microseconds(deadline), Ordering::Relaxed);
         state.idle = idle;
+        state.looks_before = self.looks.load(Ordering::SeqCst);
         if state.lasts(&connection, interest) {
             state.place = Place::Parked(connection);
             return Parking::Done;
@@ -220,8 +226,13 @@ impl<S> ParkingLot<S> {
         }
     }
 
-    /// The slot of an event that was told by now, if the connection still waits for it; it has to be queued.
-    pub(super) fn ready(&self, event: Event, now: Instant) -> Option<SlotId> {
+    /// A look for events begins; its number.
+    pub(super) fn begin_look(&self) -> u64 {
+        self.looks.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// The slot of an event that this look has found by now, if the connection still waits for it; it has to be queued.
+    pub(super) fn ready(&self, event: Event, look: u64, now: Instant) -> Option<SlotId> {
         let (id, arming) = (event.key as SlotId, (event.key >> 32) as u32);
         let mut state = self.state(id);
         if state.arming != arming {
@@ -230,8 +241,10 @@ impl<S> ParkingLot<S> {
         let unparked = state.unpark(Wake::Ready);
         state.missed |= !unparked;
         state.final_told |= event.is_final;
+        // Of one that was parked meanwhile, the event may be of what its last turn has read.
+        let is_of_now = state.looks_before < look;
         if unparked && let Place::Queued(connection, _) = &mut state.place {
-            connection.ready_since = (connection.armed == Some(Interest::Read)).then_some(now);
+            connection.ready_since = (is_of_now && connection.armed == Some(Interest::Read)).then_some(now);
             connection.hang_up_told |= connection.armed == Some(Interest::Neither);
         }
         unparked.then_some(id)
@@ -349,6 +362,7 @@ impl<S> Slot<S> {
         let state = State {
             place: Place::Vacant,
             arming: 0,
+            looks_before: 0,
             missed: false,
             final_told: false,
             tenancy: 0,
@@ -448,17 +462,35 @@ mod tests {
         Event { key: key(id, arming), is_final: false }
     }
 
+    /// An event comes of a look that begins now.
+    fn ready(lot: &ParkingLot<()>, id: SlotId, arming: u32) -> Option<SlotId> {
+        lot.ready(event(id, arming), lot.begin_look(), Instant::now())
+    }
+
+    /// What it tells of may have been read before it was parked, and what comes next may come long after.
+    #[test]
+    fn an_event_that_was_found_before_it_was_parked_says_nothing_of_since_when() {
+        for is_early in [false, true] {
+            let (lot, id, connection, _client) = lot();
+            let early = lot.begin_look();
+            park(&lot, id, connection);
+            let look = if is_early { early } else { lot.begin_look() };
+            assert_eq!(lot.ready(event(id, 1), look, Instant::now()), Some(id));
+            assert_eq!(lot.take(id).unwrap().0.stream.ready_since().is_some(), !is_early);
+        }
+    }
+
     #[test]
     fn an_event_of_an_earlier_arming_is_dropped() {
         let (lot, id, connection, _client) = lot();
         park(&lot, id, connection);
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id));
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "it is queued already");
+        assert_eq!(ready(&lot, id, 1), Some(id));
+        assert_eq!(ready(&lot, id, 1), None, "it is queued already");
         let (connection, ..) = lot.take(id).unwrap();
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "a worker has it");
+        assert_eq!(ready(&lot, id, 1), None, "a worker has it");
         park(&lot, id, connection);
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "it was armed anew");
-        assert_eq!(lot.ready(event(id, 2), Instant::now()), Some(id));
+        assert_eq!(ready(&lot, id, 1), None, "it was armed anew");
+        assert_eq!(ready(&lot, id, 2), Some(id));
     }
 
     #[test]
@@ -466,16 +498,16 @@ mod tests {
     fn who_is_told_of_bytes_while_a_worker_has_it_is_queued_if_they_are_still_there() {
         let (lot, id, connection, mut client) = lot();
         park(&lot, id, connection);
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id));
+        assert_eq!(ready(&lot, id, 1), Some(id));
         let (mut connection, ..) = lot.take(id).unwrap();
         assert!(connection.stream.try_read(&mut [0]).is_err(), "nothing is there");
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "a worker has it");
+        assert_eq!(ready(&lot, id, 1), None, "a worker has it");
         park(&lot, id, connection);
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id), "it was parked, and the first arming lasts");
+        assert_eq!(ready(&lot, id, 1), Some(id), "it was parked, and the first arming lasts");
         let (mut connection, ..) = lot.take(id).unwrap();
         assert!(connection.stream.try_read(&mut [0]).is_err(), "nothing is there");
         client.write_all(b"x").unwrap();
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "a worker has it");
+        assert_eq!(ready(&lot, id, 1), None, "a worker has it");
         let wait = Wait { interest: Interest::Read, deadline: Instant::now(), idle: true };
         assert!(matches!(lot.park(id, connection, wait, &Stop::new().unwrap()), Parking::Requeue));
         assert_eq!(lot.take(id).unwrap().1, Wake::Ready);
@@ -485,7 +517,7 @@ mod tests {
     fn an_arming_survives_from_one_connection_of_a_slot_to_the_next() {
         let (lot, id, connection, _client) = lot();
         park(&lot, id, connection);
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), Some(id));
+        assert_eq!(ready(&lot, id, 1), Some(id));
         let (first, ..) = lot.take(id).unwrap();
         lot.vacate(id, Some(first));
         let (_, _, second, _client) = super::tests::lot();
@@ -493,8 +525,8 @@ mod tests {
         lot.admit(id, Connection::new(second.stream));
         let (second, ..) = lot.take(id).unwrap();
         park(&lot, id, second);
-        assert_eq!(lot.ready(event(id, 1), Instant::now()), None, "the event was for the first connection");
-        assert_eq!(lot.ready(event(id, 2), Instant::now()), Some(id));
+        assert_eq!(ready(&lot, id, 1), None, "the event was for the first connection");
+        assert_eq!(ready(&lot, id, 2), Some(id));
     }
 
     #[test]

@@ -316,6 +316,7 @@ impl<H: Handler> Pool<H> {
 
     /// Waits for events, queues who is ready or overdue, and serves the first of them; false when there was none.
     fn watch(self: &Arc<Self>, lookout: &mut Lookout, patience: Option<Duration>) -> bool {
+        let look = self.lot.begin_look();
         let waited = self.wait_for_events(&mut lookout.events, patience);
         if let Err(error) = waited {
             log::error!("waiting for events failed: {error}");
@@ -327,7 +328,7 @@ impl<H: Handler> Pool<H> {
         if scans {
             self.lot.overdue(now, |id| ready.push(id));
         }
-        ready.extend(lookout.events.iter().filter_map(|event| self.lot.ready(event, now)));
+        ready.extend(lookout.events.iter().filter_map(|event| self.lot.ready(event, look, now)));
         let mut ready = ready.drain(..);
         let first = ready.next();
         self.queue.push_all(ready.map(Job::Serve));
