@@ -263,7 +263,8 @@ A flag wins over the environment, the environment over the file.
 Exit status:
   0  stopped when asked to
   1  cannot run: a port is taken, a directory cannot be read
-  2  a mistake in the usage or in the configuration";
+  2  a mistake in the usage or in the configuration
+  130  stopped at once, as asked to twice";
 
 #[cfg(test)]
 mod tests {

@@ -149,7 +149,7 @@ fn name_of(path: &[u8]) -> (Cow<'_, [u8]>, bool) {
 }
 
 /// The file of which this one is a variant by its name.
-fn original(path: &[u8]) -> Option<&[u8]> {
+pub(super) fn original(path: &[u8]) -> Option<&[u8]> {
     Coding::ALL.iter().find_map(|coding| path.strip_suffix(suffix(*coding).as_bytes()))
 }
 

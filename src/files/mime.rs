@@ -19,9 +19,22 @@ const COMMON_TEXT: [&str; 5] = [
     "text/markdown; charset=utf-8",
 ];
 
+/// Of these mime_guess has older names, or none: RFC 9239 (scripts), RFC 8081 (fonts), RFC 8216 (playlists and their pieces).
+const NEWER: [(&str, &str); 7] = [
+    ("mjs", "text/javascript"),
+    ("woff", "font/woff"),
+    ("otf", "font/otf"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("ts", "video/mp2t"),
+    ("m4s", "video/iso.segment"),
+    ("m4a", "audio/mp4"),
+];
+
 /// The value of Content-Type.
 pub(super) fn content_type(path: &Path) -> HeaderValue {
-    let Some(essence) = mime_guess::from_path(path).first_raw() else { return OCTET_STREAM };
+    let extension = path.extension().unwrap_or_default();
+    let newer = NEWER.into_iter().find(|(of, _)| extension.eq_ignore_ascii_case(of)).map(|(_, essence)| essence);
+    let Some(essence) = newer.or_else(|| mime_guess::from_path(path).first_raw()) else { return OCTET_STREAM };
     let is_text = (essence.starts_with("text/") && essence != "text/xml") || essence.ends_with("/javascript");
     let common = COMMON_TEXT.into_iter().find(|common| common.strip_suffix(CHARSET) == Some(essence));
     match common {
@@ -41,7 +54,9 @@ mod tests {
             ("index.html", "text/html; charset=utf-8"),
             ("UPPER.HTML", "text/html; charset=utf-8"),
             ("app.js", "text/javascript; charset=utf-8"),
-            ("app.mjs", "application/javascript; charset=utf-8"),
+            ("app.mjs", "text/javascript; charset=utf-8"),
+            ("A.WOFF", "font/woff"),
+            ("film.ts", "video/mp2t"),
             ("style.css", "text/css; charset=utf-8"),
             ("notes.txt", "text/plain; charset=utf-8"),
             ("data.json", "application/json"),

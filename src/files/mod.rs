@@ -266,9 +266,12 @@ impl Files {
         opened.map_err(|miss| self.tell_missing(path, miss))
     }
 
-    /// Whether the site hides it, or a directory above it.
+    /// Whether the site hides it, or a directory above it, or the file of which it is a variant by its name.
     fn is_hidden(&self, path: &SafePath) -> bool {
-        let hiding = self.options.hide.iter().find(|pattern| pattern.covers(&self.in_site(path.as_bytes())));
+        let path_in_site = self.in_site(path.as_bytes());
+        let names = [Some(&path_in_site[..]), areas::original(&path_in_site)];
+        let mut patterns = self.options.hide.iter();
+        let hiding = patterns.find(|pattern| names.iter().flatten().any(|name| pattern.covers(name)));
         if let Some(pattern) = hiding {
             trace!(target: ROUTE, "hide: {} by '{pattern}'{}", path.as_bytes().escape_ascii(), pattern.place);
         }

@@ -187,8 +187,11 @@ pub(super) fn is_hashed(name: &[u8]) -> bool {
 fn is_hash(text: &[u8]) -> bool {
     let has = |is: fn(&u8) -> bool| text.iter().any(is);
     let is_hex = text.iter().all(u8::is_ascii_hexdigit) && has(u8::is_ascii_alphabetic);
+    // Without small letters it can only be base32: cameras and reports have names of capitals and all digits.
+    let is_base32 = text.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7'));
     let is_base64 = text.iter().all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         && has(u8::is_ascii_uppercase)
+        && (is_base32 || has(u8::is_ascii_lowercase))
         // With separators in it, it is one only at the length that build tools cut it to, or it is words.
         && (text.len() == HASH_CHARACTERS_MIN || text.iter().all(u8::is_ascii_alphanumeric));
     text.len() >= HASH_CHARACTERS_MIN && has(u8::is_ascii_digit) && (is_hex || is_base64)
@@ -402,6 +405,9 @@ mod tests {
             ("index-B1c_d-9x.js", true),
             ("chunk-4QPFH2KX.js", true),
             ("main.DEADBEE1.js", true),
+            ("holiday-DSC01234.jpg", false),
+            ("Report-2024Q3FY.pdf", false),
+            ("release-V2024101.zip", false),
             ("3f9a1c2b4d5e6f70.png", true),
             ("app.js", false),
             ("app.deadbeef.js", false),

@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP stop the server; the second one ends the program at once.
+//! Ctrl-C, SIGTERM and SIGHUP stop the server; the second one ends the program at once. SIGUSR1, by which other servers are told
+//! that their log was moved, does nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +7,7 @@ use std::{fs, io, thread};
 
 use log::info;
 use salver::socketserver::Stopper;
-use signal_hook::consts::{SIGHUP, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::logging;
@@ -31,6 +32,7 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
     ctrlc::set_handler(stop.clone()).map_err(io::Error::other)?;
     // A log that may grow no further (ulimit -f) is an error of its writer then, and not the end.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    signal_hook::flag::register(SIGUSR1, Arc::default())?;
     let mut signals = Signals::new([SIGTERM])?;
     if !is_ignored(SIGHUP) {
         signals.add_signal(SIGHUP)?;

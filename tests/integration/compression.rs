@@ -585,6 +585,19 @@ fn a_sibling_is_held_to_the_rules_of_its_name() {
     assert_eq!(log.matches("/a.txt.gz: not served: a link leads out of the root").count(), 1, "{log}");
 }
 
+/// Whoever hides a file doesn't think of what a build step lays beside it.
+#[test]
+fn variants_of_what_is_hidden_are_hidden_too() {
+    let site = Site::new();
+    write_with_siblings(&site, "app.js.map", "a", &[".br", ".gz", ".zst"]);
+    write_with_siblings(&site, "app.js", "a", &[".gz"]);
+    let server = Salver::start(&site, &["--hide", "*.map"]);
+    for target in ["/app.js.map", "/app.js.map.br", "/app.js.map.gz", "/app.js.map.zst"] {
+        assert_eq!(server.get(target, "").status, 404, "{target}");
+    }
+    assert_eq!(server.get("/app.js.gz", "").status, 200);
+}
+
 /// A rule that hides a name hides it from this side, too.
 #[test]
 fn a_hidden_sibling_is_no_variant() {

@@ -135,6 +135,18 @@ fn a_second_signal_ends_at_once() {
     }
 }
 
+/// It is what scripts that rotate the logs of other servers send.
+#[test]
+fn a_word_of_a_moved_log_ends_nothing() {
+    let site = site();
+    let mut server = Salver::serve(&site);
+    server.signal(Signal::USR1);
+    for _ in 0..10 {
+        assert_eq!(server.get("/", "").text(), "home");
+    }
+    assert_eq!(server.stop().code(), Some(0));
+}
+
 #[test]
 fn hangup_stays_ignored_under_nohup() {
     let site = site();
