@@ -74,6 +74,9 @@ impl File {
         let path = current_dir.join(path);
         match read_bytes(&path) {
             Ok(bytes) => Ok(Self { path, shown, bytes, found: false }),
+            Err(error) if error.kind() == ErrorKind::IsADirectory => {
+                Err(Error::Mistake(format!("{place}: it is a directory; name a file in it")))
+            }
             Err(error) if is_no_file(error.kind()) => {
                 Err(Error::Mistake(format!("{place}: there is no such file; create it or name another")))
             }
@@ -223,7 +226,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn is_no_file(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// The parser sorts by name; who reads messages reads the file from the top.

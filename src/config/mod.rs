@@ -282,7 +282,7 @@ fn read_users(access: &mut Access, written: &BTreeMap<&'static str, Setting<'_>>
         let file = access.users_file.as_deref().unwrap_or(Path::new("")).display();
         match (line, written.get("users_file")) {
             (Some(line), _) => Error::Mistake(format!("{file}:{line}: {what}")),
-            (None, Some(setting)) => setting.mistake(&format!("it can't be read: {what}; create it or name another")),
+            (None, Some(setting)) => setting.mistake(&format!("it can't be read: {what}; name a file that can")),
             (None, None) => Error::Mistake(format!("users_file {file}: it can't be read: {what}")),
         }
     })?;

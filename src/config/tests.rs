@@ -393,7 +393,7 @@ fn the_file_is_the_one_asked_for_or_the_first_there() {
 #[test]
 fn a_file_asked_for_must_be_there_and_ours() {
     check_flags("-c no.toml", "2 --config no.toml: there is no such file; create it or name another");
-    check_flags("-c public", "2 --config public: there is no such file; create it or name another");
+    check_flags("-c public", "2 --config public: it is a directory; name a file in it");
     check_variable("SALVER_CONFIG", "no", "2 SALVER_CONFIG=no: there is no such file; create it or name another");
     check(
         &[("salver.toml", "port = 1")],
