@@ -149,12 +149,14 @@ pub fn load(
     settings.extend(setting::from_flags(args, current_dir));
     let written = apply(settings, &mut config)?;
     fit_workers(&mut config, written.get("workers"))?;
+    check_port(&config, &written)?;
     note_connections(&mut config);
     // Who asked for what is nobody else's business, wherever the file lies.
     config.files.withheld.extend(config.log_file.clone());
     settle_root(&mut config.files)?;
     read_users(&mut config.rules.access, &written)?;
     check_proxies(&config.proxies, &written)?;
+    note_spa(&mut config);
     check_site(&config, &written)?;
     config.hosts = hosts.into_iter().map(|table| host(table, &config)).collect::<Result<_, _>>()?;
     read_site_files(&mut config)?;
@@ -233,12 +235,34 @@ fn fit_workers(config: &mut Config, written: Option<&Setting<'_>>) -> Result<(),
     }
 }
 
+/// A port that no address would take is nobody's wish; unless addresses with ports of their own are the stronger word, or a
+/// platform says PORT to every program.
+fn check_port(config: &Config, written: &BTreeMap<&'static str, Setting<'_>>) -> Result<(), Error> {
+    let (Some(port), Some(bind)) = (written.get("port"), written.get("bind")) else { return Ok(()) };
+    let takes_port = |bind: &Bind| matches!(bind, Bind::Inet { port: None, .. });
+    if config.bind.iter().any(takes_port) || bind.source.is_stronger_than(&port.source) || port.source.is_platform() {
+        return Ok(());
+    }
+    Err(port.mistake(&format!("no address takes it, as none of `bind` is without a port of its own ({bind})")))
+}
+
 fn note_connections(config: &mut Config) {
     let (asked, allowed) = (config.server.connections_max, socketserver::connections_allowed());
     if asked > allowed {
         let note = format!(
             "connections_max = {asked}, but the descriptor limit (ulimit -n) leaves room for {allowed} beside files; \
              raise the limit, or lower connections_max"
+        );
+        config.notes.push(note);
+    }
+}
+
+/// `--spa FILE` is a root, and not a page.
+fn note_spa(config: &mut Config) {
+    if let (Some(file), Some(spa)) = (&config.files.single, &config.files.spa) {
+        let note = format!(
+            "spa = {spa}, but {file} is the root, so that nothing beside it is served; if it is the page, name it behind \
+             an equals sign (--spa={file}), and its directory as the root"
         );
         config.notes.push(note);
     }

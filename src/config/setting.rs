@@ -12,6 +12,9 @@ use super::keys::{Key, nearest};
 use super::value::Value;
 use crate::cli::Args;
 
+/// The variable by which platforms tell programs their port.
+const PLATFORM_PORT: &str = "PORT";
+
 /// One value that somebody wrote for one key.
 pub(super) struct Setting<'t> {
     pub(super) key: &'static Key,
@@ -39,6 +42,23 @@ pub enum Source {
     Variable(String),
     /// A flag, by its long name, or `ROOT`.
     Flag(&'static str),
+}
+
+impl Source {
+    /// Whether what it says has the last word against the other, wherever they say it.
+    pub(super) fn is_stronger_than(&self, other: &Self) -> bool {
+        let rank = |source: &Self| match source {
+            Self::File { .. } => 0,
+            Self::Variable(_) => 1,
+            Self::Flag(_) => 2,
+        };
+        rank(self) > rank(other)
+    }
+
+    /// PORT, which platforms give to every program.
+    pub(super) fn is_platform(&self) -> bool {
+        matches!(self, Self::Variable(name) if name == PLATFORM_PORT)
+    }
 }
 
 impl fmt::Display for Source {
@@ -108,7 +128,7 @@ pub(super) fn variables(environment: impl IntoIterator<Item = (OsString, OsStrin
     environment
         .into_iter()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
-        .filter(|(name, value)| (name == "PORT" || name.starts_with("SALVER_")) && !value.is_empty())
+        .filter(|(name, value)| (name == PLATFORM_PORT || name.starts_with("SALVER_")) && !value.is_empty())
         .collect()
 }
 
@@ -121,7 +141,7 @@ pub(super) fn from_variables<'t>(
     let mut settings = Vec::new();
     let mut injected = Vec::new();
     for (name, value) in variables.iter().filter(|(name, _)| *name != "SALVER_CONFIG") {
-        let key = if name == "PORT" { Key::named("port") } else { Key::of_variable(name) };
+        let key = if name == PLATFORM_PORT { Key::named("port") } else { Key::of_variable(name) };
         match key {
             _ if is_injected(name, value) => injected.push(name.as_str()),
             Some(key) => settings.push(written(key, Source::Variable(name.clone()), value.clone(), current_dir)),

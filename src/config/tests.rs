@@ -128,6 +128,20 @@ fn port_is_asked_for_by_whoever_writes_it() {
 }
 
 #[test]
+fn a_port_that_no_address_takes_is_a_mistake() {
+    check_flags("-p 81 -b ::1 -b localhost:80", "port = 81 # flag --port");
+    let mistake = "no address takes it, as none of `bind` is without a port of its own";
+    check_flags("-p 81 -b [::1]:80", &format!("2 --port 81: {mistake} (--bind [::1]:80)"));
+    check_flags("-p 81 -b unix:/run/a", &format!("2 --port 81: {mistake} (--bind unix:/run/a)"));
+    let (bind, port) = ([("config.toml", "[salver]\nbind = [\"[::1]:80\"]")], [("config.toml", "[salver]\nport = 81")]);
+    check(&bind, &[], "-p 81", &format!("2 --port 81: {mistake} (config.toml:2: bind = [\"[::1]:80\"])"));
+    check(&port, &[], "-b [::1]:80", "bind = [\"[::1]:80\"] # flag --bind");
+    let variables = [("SALVER_BIND", "[::1]:80"), ("SALVER_PORT", "81")];
+    check(&[], &variables, "", &format!("2 SALVER_PORT=81: {mistake} (SALVER_BIND=[::1]:80)"));
+    check(&[], &[variables[0], ("PORT", "81")], "", "bind = [\"[::1]:80\"] # SALVER_BIND");
+}
+
+#[test]
 fn every_flag_arrives() {
     check_flags("-w 3", "workers = 3 # flag --workers");
     check_flags("-q", "quiet = true # flag --quiet");
@@ -536,6 +550,10 @@ fn a_file_is_a_site_of_its_own() {
     let config = site.load(&[], "page.html").unwrap();
     assert_eq!((config.files.single.as_deref(), &*config.files.root), (Some("page.html"), site.0.path()));
     assert!(site.outcome(&[], "page.html").contains("root = \"DIR/page.html\" # argument ROOT"));
+    assert_eq!(config.notes, [""; 0]);
+    // Who writes that mostly means the page of an application.
+    let notes = site.load(&[], "--spa page.html").unwrap().notes;
+    assert!(notes[0].contains("page.html is the root") && notes[0].contains("(--spa=page.html)"), "{notes:?}");
 }
 
 const HOSTS: &str = "\

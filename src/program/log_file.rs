@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 
 use super::log_writer::Queue;
 use super::logging::one_line;
@@ -182,6 +182,23 @@ fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     OpenOptions::new().append(true).read(is_fifo).create(true).mode(MODE).custom_flags(flags).open(path)
+}
+
+/// Whether the file could be opened, or made; without doing so.
+///
+/// # Errors
+/// What the system would say.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if path.exists() {
+        return Ok(access(path, Access::WRITE_OK)?);
+    }
+    // What a link leads to is made, where that can be.
+    let target = path.read_link().map_or_else(|_| path.to_owned(), |target| path.with_file_name(target));
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// How many lines end here.

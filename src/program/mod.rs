@@ -85,7 +85,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None if cli.args.check_config => {
             let config = load(&cli.args)?;
-            tell(&config, &config::describe(&config))
+            tell(&config, &config::describe(&config))?;
+            let check = |path: &PathBuf| log_file::check(path).map_err(|error| Failure::LogFile(path.clone(), error));
+            config.log_file.as_ref().map_or(Ok(()), check)
         }
         None => run_server(&cli.args),
     }

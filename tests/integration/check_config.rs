@@ -127,3 +127,19 @@ fn mistakes_are_told_with_file_line_and_key() {
         assert_eq!((ended.status, &*ended.stdout, &*ended.stderr), (Some(2), "", said));
     }
 }
+
+/// As a start would end; but nothing is made.
+#[test]
+fn a_log_that_could_not_be_opened_is_told() {
+    let site = site();
+    for (file, status) in [("none/a.log", 1), ("www", 1), ("www/_headers/a.log", 1), ("www/_headers", 0), ("a.log", 0)]
+    {
+        let ended = check_config(&site, &["-d", "www", "--log-file", file]);
+        let path = site.path().join(file);
+        let said = format!("salver: log_file {}: cannot be opened: ", path.display());
+        let is_told = ended.stderr.lines().any(|line| line.starts_with(&said));
+        assert_eq!((ended.status, is_told), (Some(status), status != 0), "{file}: {ended:?}");
+        assert!(ended.stdout.starts_with("[salver]\n"));
+    }
+    assert!(!site.path().join("a.log").exists());
+}
