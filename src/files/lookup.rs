@@ -15,7 +15,7 @@ use super::representation::Representation;
 use super::root::Found;
 use super::stamp::{Evidence, Stamp, Witness};
 use super::target::SafePath;
-use super::{FALLBACK, Files, is_navigation};
+use super::{FALLBACK, Files, is_navigation, navigation};
 use crate::http::{ROUTE, Request};
 
 /// What a target turns out to be.
@@ -188,12 +188,19 @@ impl Files {
         nothing: &Nothing,
     ) -> Option<Arc<Entry<Representation>>> {
         let spa = self.options.spa.as_ref()?;
-        if !matches!(nothing, Nothing::Absent | Nothing::Refused) || !is_navigation(request, path) {
+        if !self.may_fall_back(path, nothing) || !is_navigation(request, path) {
             trace!(target: ROUTE, "spa: not {spa}, which is for HTML and paths without extension");
             return None;
         }
         trace!(target: ROUTE, "spa: {spa} in the place of what isn't there");
         self.find_fallback(&SafePath::root().join(spa.trim_start_matches('/')), request.begun)
+    }
+
+    /// Whether a navigation to this path would find the page of the application.
+    pub(super) fn may_fall_back(&self, path: &[u8], nothing: &Nothing) -> bool {
+        self.options.spa.is_some()
+            && matches!(nothing, Nothing::Absent | Nothing::Refused)
+            && !navigation::has_extension(path)
     }
 
     /// A page that stands in for what isn't there; it is kept beside the same page in its own place, as what is said of it

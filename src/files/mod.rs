@@ -63,7 +63,7 @@ use self::errors::Nothing;
 use self::listing::Listings;
 use self::lookup::Resource;
 use self::range::Selection;
-use self::representation::{Form, Presentation, Representation, tags_content};
+use self::representation::{Form, Presentation, Representation, VARY_ACCEPT, tags_content};
 use self::root::{Found, Miss, Root};
 use self::rules::{dress, is_hashed};
 use self::stamp::{Evidence, Witness};
@@ -166,6 +166,10 @@ impl Files {
             }
             Err(nothing) => match self.fallback(request, path, &nothing) {
                 Some(page) => self.select_variant(&page.value, request, path),
+                None if self.may_fall_back(path, &nothing) => {
+                    let (name, value) = VARY_ACCEPT;
+                    self.explain(nothing, path, request.begun).field(name, value)
+                }
                 None => self.explain(nothing, path, request.begun),
             },
         }
@@ -369,7 +373,8 @@ impl Files {
         Presentation {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
             cache_control,
-            fields: if stands_in { dress.not_of_caching() } else { dress.fields },
+            // Who doesn't navigate gets 404 there.
+            fields: if stands_in { [vec![VARY_ACCEPT], dress.not_of_caching()].concat() } else { dress.fields },
             areas,
         }
     }

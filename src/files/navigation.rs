@@ -14,7 +14,8 @@ pub(crate) fn is_navigation(request: &Request<'_>, path: &[u8]) -> bool {
         && request.fields.list("accept").any(names_html)
 }
 
-fn has_extension(path: &[u8]) -> bool {
+/// Whether its last segment says what it is: a file, which is not the path of a page.
+pub(super) fn has_extension(path: &[u8]) -> bool {
     let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     percent_decode(last).any(|byte| byte == b'.')
 }

@@ -48,6 +48,9 @@ pub(super) struct Presentation {
 /// What chooses between a file and its variants.
 pub(super) const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
+/// Of what is HTML for browsers, and for others something else or nothing.
+pub(super) const VARY_ACCEPT: (HeaderName, HeaderValue) = (header::VARY, HeaderValue::from_static("Accept"));
+
 /// What is told of a representation beside its content.
 #[derive(Clone, Debug)]
 pub(super) struct Form {

@@ -173,6 +173,24 @@ fn an_application_gets_navigations_and_nothing_else() {
     }
 }
 
+/// A cache that others share must not give a page to a script, nor a 404 to who navigates (RFC 9110 section 12.5.5).
+#[test]
+fn what_is_for_navigations_alone_says_so() {
+    let site = Site::with(&[("index.html", "app"), ("about.html", "about")]);
+    let check = |flags: &[&str], others: &str| {
+        let server = Salver::start(&site, flags);
+        let vary = |target: &str, lines: &str| server.get(target, lines).field("vary").map(str::to_owned);
+        assert_eq!(vary("/users/7", BROWSER).as_deref(), Some("Accept"), "{flags:?}");
+        assert_eq!(vary("/users/7", "").as_deref(), Some(others).filter(|field| !field.is_empty()), "{flags:?}");
+        assert_eq!((vary("/about", BROWSER), vary("/a.js", BROWSER), vary("/%", BROWSER)), (None, None, None));
+        let tag = server.get("/users/7", BROWSER).field("etag").unwrap().to_owned();
+        let again = server.get("/users/7", &format!("{BROWSER}If-None-Match: {tag}\r\n"));
+        assert_eq!((again.status, again.field("vary")), (304, Some("Accept")));
+    };
+    check(&["--spa"], "Accept");
+    check(&["--redirect", "/* /index.html 200"], "");
+}
+
 /// http-server#337, SWS#135: what stands in for something else is kept for long.
 #[test]
 fn what_stands_in_is_not_to_be_kept() {

@@ -25,7 +25,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ::http::{HeaderName, HeaderValue, StatusCode, header};
+use ::http::{HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use log::trace;
 use rustix::fs::{AtFlags, FileType, statat};
@@ -38,7 +38,7 @@ use self::shown::{Looking, Shown};
 use super::cache::{Cache, Entry};
 use super::errors::Nothing;
 use super::options::{Options, TrailingSlash};
-use super::representation::{Form, Presentation, Representation};
+use super::representation::{Form, Presentation, Representation, VARY_ACCEPT};
 use super::root::{Directory, Found, Miss};
 use super::rules::{Dress, dress};
 use super::stamp::{Evidence, Stamp};
@@ -66,7 +66,6 @@ const README_BYTES_MAX: u64 = 256 << 10;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-const VARY_ACCEPT: (HeaderName, HeaderValue) = (header::VARY, HeaderValue::from_static("Accept"));
 
 /// What is kept of listings.
 pub(super) struct Listings {
