@@ -149,7 +149,7 @@ pub fn load(
     settings.extend(setting::from_flags(args, current_dir));
     let written = apply(settings, &mut config)?;
     fit_workers(&mut config, written.get("workers"))?;
-    check_port(&config, &written)?;
+    note_port(&mut config, &written);
     note_connections(&mut config);
     // Who asked for what is nobody else's business, wherever the file lies.
     config.files.withheld.extend(config.log_file.clone());
@@ -235,15 +235,15 @@ fn fit_workers(config: &mut Config, written: Option<&Setting<'_>>) -> Result<(),
     }
 }
 
-/// A port that no address would take is nobody's wish; unless addresses with ports of their own are the stronger word, or a
-/// platform says PORT to every program.
-fn check_port(config: &Config, written: &BTreeMap<&'static str, Setting<'_>>) -> Result<(), Error> {
-    let (Some(port), Some(bind)) = (written.get("port"), written.get("bind")) else { return Ok(()) };
+/// A port that no address takes is hardly what somebody wants; unless addresses with ports of their own are the stronger
+/// word, or a platform says PORT to every program.
+fn note_port(config: &mut Config, written: &BTreeMap<&'static str, Setting<'_>>) {
+    let (Some(port), Some(bind)) = (written.get("port"), written.get("bind")) else { return };
     let takes_port = |bind: &Bind| matches!(bind, Bind::Inet { port: None, .. });
     if config.bind.iter().any(takes_port) || bind.source.is_stronger_than(&port.source) || port.source.is_platform() {
-        return Ok(());
+        return;
     }
-    Err(port.mistake(&format!("no address takes it, as none of `bind` is without a port of its own ({bind})")))
+    config.notes.push(format!("{port}: no address takes it, as none of `bind` is without a port of its own ({bind})"));
 }
 
 fn note_connections(config: &mut Config) {

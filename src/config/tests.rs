@@ -128,17 +128,20 @@ fn port_is_asked_for_by_whoever_writes_it() {
 }
 
 #[test]
-fn a_port_that_no_address_takes_is_a_mistake() {
-    check_flags("-p 81 -b ::1 -b localhost:80", "port = 81 # flag --port");
-    let mistake = "no address takes it, as none of `bind` is without a port of its own";
-    check_flags("-p 81 -b [::1]:80", &format!("2 --port 81: {mistake} (--bind [::1]:80)"));
-    check_flags("-p 81 -b unix:/run/a", &format!("2 --port 81: {mistake} (--bind unix:/run/a)"));
-    let (bind, port) = ([("config.toml", "[salver]\nbind = [\"[::1]:80\"]")], [("config.toml", "[salver]\nport = 81")]);
-    check(&bind, &[], "-p 81", &format!("2 --port 81: {mistake} (config.toml:2: bind = [\"[::1]:80\"])"));
-    check(&port, &[], "-b [::1]:80", "bind = [\"[::1]:80\"] # flag --bind");
-    let variables = [("SALVER_BIND", "[::1]:80"), ("SALVER_PORT", "81")];
-    check(&[], &variables, "", &format!("2 SALVER_PORT=81: {mistake} (SALVER_BIND=[::1]:80)"));
-    check(&[], &[variables[0], ("PORT", "81")], "", "bind = [\"[::1]:80\"] # SALVER_BIND");
+fn a_port_that_no_address_takes_is_noted() {
+    let notes = |file: &str, environment: &[_], flags| {
+        Site::new(&[("config.toml", file)]).load(environment, flags).unwrap().notes
+    };
+    let said = "no address takes it, as none of `bind` is without a port of its own";
+    assert_eq!(notes("[salver]", &[], "-p 81 -b ::1 -b localhost:80"), [""; 0]);
+    assert_eq!(notes("[salver]", &[], "-p 81 -b [::1]:80"), [format!("--port 81: {said} (--bind [::1]:80)")]);
+    assert_eq!(notes("[salver]", &[], "-p 81 -b unix:/run/a"), [format!("--port 81: {said} (--bind unix:/run/a)")]);
+    let in_file = notes("[salver]\nbind = [\"[::1]:80\"]", &[], "-p 81");
+    assert_eq!(in_file, [format!("--port 81: {said} (config.toml:2: bind = [\"[::1]:80\"])")]);
+    assert_eq!(notes("[salver]\nport = 81", &[], "-b [::1]:80"), [""; 0]);
+    let variables = [("SALVER_BIND", "[::1]:80"), ("SALVER_PORT", "81"), ("PORT", "81")];
+    assert_eq!(notes("[salver]", &variables[..2], ""), [format!("SALVER_PORT=81: {said} (SALVER_BIND=[::1]:80)")]);
+    assert_eq!(notes("[salver]", &[variables[0], variables[2]], ""), [""; 0]);
 }
 
 #[test]

@@ -19,9 +19,18 @@ const COMMON_TEXT: [&str; 5] = [
     "text/markdown; charset=utf-8",
 ];
 
-/// Of these mime_guess has older names, or none: RFC 9239 (scripts), RFC 8081 (fonts), RFC 8216 (playlists and their pieces).
-const NEWER: [(&str, &str); 7] = [
+/// Of these mime_guess has older names, wrong ones, or none: RFC 9239 (scripts), RFC 8081 (fonts), RFC 8216 (playlists and
+/// their pieces), RFC 8878, RFC 6713, RFC 6350, ECMA-426 (maps of sources), and IANA's list of models.
+const NEWER: [(&str, &str); 15] = [
     ("mjs", "text/javascript"),
+    ("cjs", "text/javascript"),
+    ("map", "application/json"),
+    ("zst", "application/zstd"),
+    ("tgz", "application/gzip"),
+    ("vcf", "text/vcard"),
+    ("rpm", "application/x-rpm"),
+    ("stl", "model/stl"),
+    ("obj", "model/obj"),
     ("woff", "font/woff"),
     ("otf", "font/otf"),
     ("m3u8", "application/vnd.apple.mpegurl"),
@@ -56,6 +65,9 @@ mod tests {
             ("app.js", "text/javascript; charset=utf-8"),
             ("app.mjs", "text/javascript; charset=utf-8"),
             ("A.WOFF", "font/woff"),
+            ("app.js.map", "application/json"),
+            ("cube.obj", "model/obj"),
+            ("anna.vcf", "text/vcard; charset=utf-8"),
             ("film.ts", "video/mp2t"),
             ("style.css", "text/css; charset=utf-8"),
             ("notes.txt", "text/plain; charset=utf-8"),

@@ -321,9 +321,14 @@ impl Files {
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         trace!(target: ROUTE, "file: {}", self.root.show(path));
         let presentation = self.presentation(key, path);
-        let origin = self.origin(path, &presentation, FileVersion::of_stat(stat).bytes);
+        let coding = siblings::own_coding(path, &file);
+        // What is encoded by itself is had in that coding alone.
+        let origin = match coding {
+            None => self.origin(path, &presentation, FileVersion::of_stat(stat).bytes),
+            Some(_) => None,
+        };
         let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));
-        let form = Form { presentation, coding: None, varies };
+        let form = Form { presentation, coding, varies };
         let made = Representation::of(file, stat, form, &self.options);
         let (mut representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
         representation.origin = origin.filter(|_| stamp.is_some());
@@ -376,6 +381,7 @@ impl Files {
             // Who doesn't navigate gets 404 there.
             fields: if stands_in { [vec![VARY_ACCEPT], dress.not_of_caching()].concat() } else { dress.fields },
             areas,
+            takes_ranges: self.options.ranges_max > 0,
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Presentation {
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     /// Parts of the site that it lies in.
     pub(super) areas: u64,
+    /// A part of it may be asked for.
+    pub(super) takes_ranges: bool,
 }
 
 /// What chooses between a file and its variants.
@@ -55,7 +57,7 @@ pub(super) const VARY_ACCEPT: (HeaderName, HeaderValue) = (header::VARY, HeaderV
 #[derive(Clone, Debug)]
 pub(super) struct Form {
     pub(super) presentation: Presentation,
-    /// None of a file as it is.
+    /// None of a file as it is, unless its name says that it is encoded.
     pub(super) coding: Option<Coding>,
     /// There are others, and Accept-Encoding chooses.
     pub(super) varies: bool,
@@ -222,12 +224,15 @@ struct Heads {
 impl Heads {
     fn new(length: u64, validators: &Validators, form: &Form) -> Self {
         let mut lines = FieldLinesBuilder::new();
-        lines.put(&header::CONTENT_TYPE, &form.presentation.content_type);
-        lines.put(&header::ACCEPT_RANGES, &HeaderValue::from_static("bytes"));
+        let Presentation { content_type, cache_control, fields, takes_ranges, .. } = &form.presentation;
+        lines.put(&header::CONTENT_TYPE, content_type);
+        lines.put(&header::ACCEPT_RANGES, &HeaderValue::from_static(if *takes_ranges { "bytes" } else { "none" }));
         let parts = lines.position();
         if let Some(coding) = form.coding {
             lines.put(&header::CONTENT_ENCODING, &HeaderValue::from_static(coding.name()));
         }
+        let (of_content, others): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| is_of_content(name));
+        of_content.into_iter().for_each(|(name, value)| lines.put(name, value));
         let mut not_modified = lines.position();
         let seconds = validators.last_modified.and_then(|seconds| u64::try_from(seconds).ok());
         if let Some(date) = seconds.and_then(|seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds))) {
@@ -238,8 +243,8 @@ impl Heads {
             // Then 304 has no date (RFC 9110 section 15.4.5).
             not_modified = lines.position();
         }
-        lines.put(&header::CACHE_CONTROL, &form.presentation.cache_control);
-        form.presentation.fields.iter().for_each(|(name, value)| lines.put(name, value));
+        lines.put(&header::CACHE_CONTROL, cache_control);
+        others.into_iter().for_each(|(name, value)| lines.put(name, value));
         if let Some(etag) = &etag {
             lines.put(&header::ETAG, etag);
         }
@@ -274,6 +279,11 @@ impl Heads {
     fn without_length(&self, status: StatusCode, start: usize) -> PreparedHead {
         PreparedHead::new(status, self.lines.between(start, self.content_length))
     }
+}
+
+/// What describes the content, which the client of a 304 has already (RFC 9110 section 15.4.5).
+fn is_of_content(name: &HeaderName) -> bool {
+    [header::CONTENT_LANGUAGE, header::CONTENT_DISPOSITION].contains(name)
 }
 
 /// Whether the tag of a file of this length is made from its content.
@@ -392,8 +402,13 @@ mod tests {
     use super::*;
 
     fn form() -> Form {
-        let presentation =
-            Presentation { content_type: NO_CACHE, cache_control: NO_CACHE, fields: Vec::new(), areas: 0 };
+        let presentation = Presentation {
+            content_type: NO_CACHE,
+            cache_control: NO_CACHE,
+            fields: Vec::new(),
+            areas: 0,
+            takes_ranges: true,
+        };
         Form { presentation, coding: None, varies: false }
     }
 

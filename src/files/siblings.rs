@@ -19,6 +19,7 @@ use super::options::Coding;
 use super::representation::{Representation, tags_content};
 use super::root::{Found, Miss};
 use super::stamp::{Evidence, GRAIN, Stamp, Witness};
+use super::target::SafePath;
 use super::variants::{Accord, Origin, Variant, Wish};
 use super::{Files, SLOW_BYTES};
 use crate::http::slow;
@@ -241,6 +242,13 @@ fn key(wish: &Wish<'_>, coding: Coding) -> [u8; 17] {
     let mut key = [coding as u8; 17];
     key[1..].copy_from_slice(&wish.origin.id.to_ne_bytes());
     key
+}
+
+/// The coding that is part of the media type of a file by its name: SVG's registration has `.svgz` for what is sent with
+/// Content-Encoding, as nobody could show it else. Of everything else that is compressed the type says so.
+pub(super) fn own_coding(path: &SafePath, file: &File) -> Option<Coding> {
+    let extension = path.as_path().extension()?;
+    (extension.eq_ignore_ascii_case("svgz") && begins_as(Coding::Gzip, file)).then_some(Coding::Gzip)
 }
 
 /// Whether a file begins as its coding does. Brotli has no mark to know it by, but nothing is no brotli.

@@ -281,8 +281,8 @@ impl Files {
 /// The same file may be told of in two ways: in its place, and where it stands in for something else.
 fn id(path: &[u8], presentation: &Presentation) -> u128 {
     let mut hasher = Xxh3::new();
-    // The areas follow from the path.
-    let Presentation { content_type, cache_control, fields, areas: _ } = presentation;
+    // The areas follow from the path, and ranges are the same for all.
+    let Presentation { content_type, cache_control, fields, areas: _, takes_ranges: _ } = presentation;
     let values = fields.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
     for part in [path, content_type.as_bytes(), cache_control.as_bytes()].into_iter().chain(values) {
         hasher.update(part);

@@ -4,6 +4,7 @@
 //! the first address that is none of them. What stands left of it anybody may have written.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::borrow::Cow;
 use std::fmt;
 
 use super::headers::{Fields, trim};
@@ -200,18 +201,31 @@ fn forwarded_for(element: &[u8]) -> Option<Node> {
             if node.is_some() {
                 return None;
             }
-            node = Some(Node::parse(unquote(&pair[at + 1..])?)?);
+            node = Some(Node::parse(&unquote(&pair[at + 1..])?)?);
         }
     }
     node
 }
 
-/// A token as it is, a quoted string without its quotes. One with an escape is no address, which needs none.
-fn unquote(value: &[u8]) -> Option<&[u8]> {
+/// A token as it is, what a quoted string stands for (RFC 9110 section 5.6.4).
+fn unquote(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     match value {
-        [b'"', inner @ .., b'"'] if !inner.contains(&b'"') && !inner.contains(&b'\\') => Some(inner),
-        [b'"', ..] => None,
-        token => Some(token).filter(|token| !token.contains(&b'"')),
+        [b'"', inner @ .., b'"'] if memchr::memchr2(b'"', b'\\', inner).is_none() => Some(inner.into()),
+        [b'"', inner @ ..] => unescape(inner).map(Cow::Owned),
+        token => (!token.contains(&b'"')).then_some(token.into()),
+    }
+}
+
+/// What is quoted up to the closing quote, which has to be the last byte; a backslash means the byte behind it.
+fn unescape(quoted: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = quoted.iter();
+    let mut text = Vec::new();
+    loop {
+        match bytes.next()? {
+            b'"' => return bytes.as_slice().is_empty().then_some(text),
+            b'\\' => text.push(*bytes.next()?),
+            byte => text.push(*byte),
+        }
     }
 }
 
@@ -320,7 +334,12 @@ mod tests {
             (&["for=\"192.0.2.43"], "0.0.0.0"),
             (&["for=\"192.0.2.43, for=10.0.0.1"], "0.0.0.0"),
             (&["for=\", for=192.0.2.43"], "192.0.2.43"),
-            (&["for=\"192.0\\.2.43\""], "0.0.0.0"),
+            (&["for=\"192.0\\.2.43\""], "192.0.2.43"),
+            (&["for=\"\\[2001:db8::1\\]:8\""], "[2001:db8::1]:8"),
+            (&["for=\"192.0.2.4\\3\"", "for=\"10.0.0.\\1\""], "192.0.2.43"),
+            (&["for=\"192.0.2.43\\\""], "0.0.0.0"),
+            (&["for=\"192.0.2.43\"4"], "0.0.0.0"),
+            (&["for=\"192.0.2.4\\\"3\""], "0.0.0.0"),
             (&["for="], "0.0.0.0"),
         ] {
             assert_eq!(client(ProxyHeader::Forwarded, "127.0.0.1:5", lines), expected, "{lines:?}");

@@ -154,8 +154,12 @@ impl Response {
 
 fn error_page(status: StatusCode) -> String {
     let reason = reason_phrase(status).unwrap_or("Error");
-    // What is spoken instead (RFC 9110 section 15.6.6).
-    let more = if status == StatusCode::HTTP_VERSION_NOT_SUPPORTED { ": HTTP/1.1 and HTTP/1.0 are" } else { "" };
+    let more = match status {
+        // What can be had instead, and what is spoken (RFC 9110 sections 15.5.7 and 15.6.6).
+        StatusCode::NOT_ACCEPTABLE => ": it can be had as it is (Accept-Encoding: identity)",
+        StatusCode::HTTP_VERSION_NOT_SUPPORTED => ": HTTP/1.1 and HTTP/1.0 are",
+        _ => "",
+    };
     format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\

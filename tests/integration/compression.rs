@@ -262,7 +262,7 @@ fn what_must_not_be_sent_as_it_is_is_compressed_or_refused() {
             let reply = server.get(target, &accept(codings));
             assert_eq!((reply.status, reply.field("vary")), (406, Some("Accept-Encoding")), "{target} {codings}");
             assert_eq!(reply.field("content-type"), Some("text/html; charset=utf-8"));
-            assert!(reply.text().contains("406"), "{}", reply.text());
+            assert!(reply.text().contains("406") && reply.text().contains("identity"), "{}", reply.text());
             let head = server.ask(get(target, &accept(codings)).replacen("GET", "HEAD", 1));
             assert_eq!(all_fields(&head), all_fields(&reply));
         }
@@ -420,6 +420,26 @@ fn nothing_is_compressed_twice() {
     }
     assert_eq!(server.get("/page.html.gz", &accept(ALL)).field("content-type"), Some("application/gzip"));
     check(&server, "/shape.svgz", ALL, None, &content);
+}
+
+/// No browser shows compressed SVG that isn't sent as such: Content-Encoding belongs to `.svgz` (RFC 9110 section 8.4).
+#[test]
+fn svgz_is_svg_in_gzip() {
+    let site = Site::new();
+    let shape = encode("gzip", b"<svg xmlns='http://www.w3.org/2000/svg'/>");
+    site.write("a.svgz", &shape);
+    site.write("B.SVGZ", &shape);
+    let server = Salver::serve(&site);
+    for target in ["/a.svgz", "/B.SVGZ"] {
+        for accepted in [ALL, "", "br", "gzip;q=0", "gzip, identity;q=0"] {
+            let reply = server.get(target, &accept(accepted));
+            let said = ["content-encoding", "content-type", "vary"].map(|name| reply.field(name));
+            assert_eq!((reply.status, said), (200, [Some("gzip"), Some("image/svg+xml"), None]), "{target} {accepted}");
+            assert!(reply.body == shape, "{target} {accepted}");
+        }
+    }
+    let part = server.get("/a.svgz", "Range: bytes=0-1\r\n");
+    assert_eq!((part.status, part.field("content-encoding"), &part.body[..]), (206, Some("gzip"), &[0x1f, 0x8b][..]));
 }
 
 #[test]

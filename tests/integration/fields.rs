@@ -33,6 +33,22 @@ fn fields_go_by_path_and_the_last_rule_counts() {
     assert_eq!((unmodified.status, unmodified.field("x-css")), (304, Some("yes")));
 }
 
+/// What guides a cache or a browser is told anew, and what describes the content isn't (RFC 9110 section 15.4.5).
+#[test]
+fn a_304_describes_no_content() {
+    let site = Site::with(&[("a.txt", "a")]);
+    let policy = "Content-Security-Policy: sandbox";
+    let rules =
+        ["-H", "Content-Language: en", "-H", "Content-Disposition: inline", "-H", policy, "-H", "Content-Location: /b"];
+    let server = Salver::start(&site, &rules);
+    let names = ["content-language", "content-disposition", "content-security-policy", "content-location"];
+    let whole = server.get("/a.txt", "");
+    assert_eq!(names.map(|name| whole.field(name)), [Some("en"), Some("inline"), Some("sandbox"), Some("/b")]);
+    let unmodified = server.get("/a.txt", "If-None-Match: *\r\n");
+    assert_eq!(unmodified.status, 304);
+    assert_eq!(names.map(|name| unmodified.field(name)), [None, None, Some("sandbox"), Some("/b")]);
+}
+
 #[test]
 fn a_headers_file_is_obeyed_and_not_served() {
     let site = Site::with(&[

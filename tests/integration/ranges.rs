@@ -198,6 +198,16 @@ fn too_many_ranges_get_the_whole() {
     }
 }
 
+/// RFC 9110 section 14.3
+#[test]
+fn who_takes_no_ranges_says_so() {
+    let site = site();
+    let server = Salver::set(&site, &[("ranges_max", "0")]);
+    let reply = server.get("/small.bin", "Range: bytes=0-1\r\n");
+    assert_eq!((reply.status, reply.field("accept-ranges")), (200, Some("none")));
+    assert!(reply.body == numbered(1_000));
+}
+
 #[test]
 fn large_parts_are_streamed_in_turns_and_the_connection_goes_on() {
     let site = site();

@@ -299,7 +299,8 @@ impl Files {
         let areas = self.directory_areas(path);
         let by_default = if self.options.areas.are_private(areas) { PRIVATE } else { NO_CACHE };
         let cache_control = cache_control.unwrap_or(by_default);
-        let presentation = Presentation { content_type, cache_control, fields, areas };
+        let takes_ranges = self.options.ranges_max > 0;
+        let presentation = Presentation { content_type, cache_control, fields, areas, takes_ranges };
         let (digest, bytes) = (xxh3_128(&content), content.len() as u64);
         let origin = self.origin_of_made(path, &presentation, digest, bytes);
         let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));
