@@ -270,10 +270,6 @@ fn note_spa(config: &mut Config) {
 
 /// A root that is a file is that file alone, in its directory.
 fn settle_root(files: &mut files::Options) -> Result<(), Error> {
-    // The directory of what an absolute link leads to, as no link leads out of a root.
-    if files.root.is_file() && std::fs::read_link(&files.root).is_ok_and(|target| target.is_absolute()) {
-        files.root = files.root.canonicalize().unwrap_or_else(|_| files.root.clone());
-    }
     if files.root.is_file()
         && let (Some(directory), Some(name)) = (files.root.parent(), files.root.file_name())
     {
@@ -384,9 +380,10 @@ fn read_headers(files: &mut files::Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// The "." at the end asks for search permission too: to list the root is not enough to serve from it.
+/// The "." at the end asks for search permission: without it nothing can be served, and without permission to read the root
+/// there is just no listing of it.
 fn check_root(root: &Path, place: Option<String>) -> Result<(), Error> {
-    let Err(error) = std::fs::read_dir(root.join(".")) else { return Ok(()) };
+    let Err(error) = std::fs::metadata(root.join(".")) else { return Ok(()) };
     let place = place.unwrap_or_else(|| "the current directory".to_owned());
     let root = root.display();
     Err(match error.kind() {
@@ -396,6 +393,7 @@ fn check_root(root: &Path, place: Option<String>) -> Result<(), Error> {
         ErrorKind::NotADirectory => {
             Error::Mistake(format!("{place}: {root} is not a directory; name the directory to serve"))
         }
+        ErrorKind::InvalidInput => Error::Mistake(format!("{place}: no directory can be called so")),
         _ => Error::Refused(format!("{place}: {root} cannot be read: {error}; allow it or name another directory")),
     })
 }

@@ -124,9 +124,9 @@ impl<T> Cache<T> {
         self.entries.insert(target.into(), entry);
     }
 
-    /// Drops everything, and with it the descriptors.
-    pub(super) fn clear(&self) {
-        self.entries.clear();
+    /// Drops what isn't worth keeping any more.
+    pub(super) fn keep_only(&self, is_worth: impl Fn(&T) -> bool) {
+        self.entries.retain(|_, entry| is_worth(&entry.value));
     }
 
     /// Drops what was not used for long, and with it descriptors; looks a few times in that time.

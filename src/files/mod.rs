@@ -136,8 +136,10 @@ impl Files {
         let (idle, revalidate) = (options.cache_idle_timeout, Duration::from_millis(options.cache_revalidate_ms));
         let (variants, listings) = (Variants::new(&options), Listings::new(&options));
         let files_bytes_max = options.cache_bytes_max - variants.cache_bytes_max() - listings.cache_bytes_max();
+        // Whoever names a file means what a link of that name leads to, and no other name is opened.
+        let symlinks = if options.single.is_some() { Symlinks::Follow } else { options.symlinks };
         Self {
-            root: Root::new(options.root.clone(), options.withheld.clone(), options.symlinks),
+            root: Root::new(options.root.clone(), options.withheld.clone(), symlinks),
             cache: Cache::new(files_bytes_max, idle, revalidate),
             variants,
             listings,
@@ -252,10 +254,10 @@ impl Files {
             return Err(Nothing::Refused);
         }
         let opened = self.root.open(path).or_else(|miss| match miss {
-            // What is kept ready can be opened again; what is asked for now comes first.
+            // What is kept open can be opened again; what is asked for now comes first.
             Miss::Failed(error) if descriptors_ran_out(&error) => {
-                self.cache.clear();
-                self.variants.clear();
+                self.cache.keep_only(|file| file.memory_bytes().is_some());
+                self.variants.close_files();
                 self.root.open(path)
             }
             miss => Err(miss),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::Stat;
+use rustix::io::Errno;
+use rustix::path::Arg;
 
 use crate::http::{FileVersion, since_1970};
 
@@ -65,12 +67,22 @@ impl Witness {
 
     /// What this path means now is what has to stay. None for a path that no file can have.
     pub(super) fn of_now(path: PathBuf) -> Option<Self> {
-        let expected = rustix::fs::stat(&path).ok().map(|stat| Stamp::of(&stat));
+        let expected = look(&*path).ok().flatten();
         Self::new(path, expected)
     }
 
     pub(super) fn agrees(&self) -> bool {
-        rustix::fs::stat(&*self.path).ok().map(|stat| Stamp::of(&stat)) == self.expected
+        look(&*self.path) == Ok(self.expected)
+    }
+}
+
+/// What a name means now; nothing is an answer too. A path that is too long from here isn't: what lies there is opened
+/// from the root.
+fn look(path: impl Arg) -> Result<Option<Stamp>, Errno> {
+    match rustix::fs::stat(path) {
+        Ok(stat) => Ok(Some(Stamp::of(&stat))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -134,8 +134,9 @@ impl Variants {
         self.cache_bytes_max
     }
 
-    pub(super) fn clear(&self) {
-        self.kept.clear();
+    /// Drops those that are open files.
+    pub(super) fn close_files(&self) {
+        self.kept.keep_only(|variant| variant.representation().is_none_or(|variant| variant.memory_bytes().is_some()));
     }
 
     pub(super) fn sweep(&self) {

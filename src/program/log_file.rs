@@ -1,8 +1,8 @@
 //! The file of the access log. It is appended to, opened anew where it was moved away or removed, and what can't be
 //! written waits; what finds no room then is lost, counted, and told on standard error.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,9 +13,6 @@ use rustix::fs::{Access, OFlags, access};
 
 use super::log_writer::Queue;
 use super::logging::one_line;
-
-/// How often it is looked whether the file has been moved away.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long after a failure the next try comes.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,13 +30,14 @@ const MODE: u32 = 0o640;
 pub(super) struct LogFile {
     path: PathBuf,
     file: File,
-    looked: Instant,
+    /// Of the file, which no other one has while it is open.
+    identity: (u64, u64),
     /// Lines that were not written since that was last told.
     lost: u64,
     /// When it was last told that it fails, if it does.
     complained: Option<Instant>,
-    /// It was told that a file that was moved away can't be followed by a new one.
-    is_left_behind: bool,
+    /// Why a file that was moved away couldn't be followed by a new one; that is told once.
+    left_behind: Option<String>,
 }
 
 impl LogFile {
@@ -51,11 +49,11 @@ impl LogFile {
         let file = open(path)?;
         Ok(Self {
             path: path.to_owned(),
+            identity: identity(&file.metadata()?),
             file,
-            looked: Instant::now(),
             lost: 0,
             complained: None,
-            is_left_behind: false,
+            left_behind: None,
         })
     }
 
@@ -93,6 +91,7 @@ impl LogFile {
 
     /// Writes from this place on.
     fn write_on(&mut self, lines: &[u8], written: &mut usize) -> io::Result<()> {
+        self.check_name()?;
         while *written < lines.len() {
             match self.file.write(&lines[*written..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -112,29 +111,37 @@ impl LogFile {
         }
     }
 
-    /// Opens the file anew where another one has its name, or none; true if so.
+    /// Opens the file anew where another one has its name, or none; true if so. Looked at before each batch, as what was moved
+    /// away may be compressed and removed the next moment.
     fn follow(&mut self) -> bool {
-        if self.looked.elapsed() < LOOK_INTERVAL {
+        if std::fs::metadata(&self.path).is_ok_and(|now| identity(&now) == self.identity) {
             return false;
         }
-        self.looked = Instant::now();
-        let identity = |metadata: io::Result<std::fs::Metadata>| metadata.ok().map(|data| (data.dev(), data.ino()));
-        if identity(std::fs::metadata(&self.path)) == identity(self.file.metadata()) {
-            return false;
-        }
-        match open(&self.path) {
-            Ok(file) => {
-                (self.file, self.is_left_behind) = (file, false);
+        let opened = open(&self.path).and_then(|file| Ok((identity(&file.metadata()?), file)));
+        match opened {
+            Ok((identity, file)) => {
+                (self.identity, self.file, self.left_behind) = (identity, file, None);
                 info!("log_file {}: opened anew", self.shown());
                 true
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.is_left_behind, true) {
+                let is_told = self.left_behind.replace(error.to_string()).is_some();
+                if !is_told && self.check_name().is_ok() {
                     let shown = self.shown();
                     warn!("log_file {shown}: moved away, and cannot be opened anew: {error}; lines follow the old one");
                 }
                 false
             }
+        }
+    }
+
+    /// What is written to a file that has no name any more is for nobody.
+    fn check_name(&self) -> io::Result<()> {
+        match &self.left_behind {
+            Some(why) if self.file.metadata()?.nlink() == 0 => {
+                Err(io::Error::new(ErrorKind::NotFound, format!("it was removed, and cannot be made anew: {why}")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -181,7 +188,34 @@ fn open(path: &Path) -> io::Result<File> {
     let is_fifo = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    OpenOptions::new().append(true).read(is_fifo).create(true).mode(MODE).custom_flags(flags).open(path)
+    let mut file =
+        OpenOptions::new().append(true).read(is_fifo).create(true).mode(MODE).custom_flags(flags).open(path)?;
+    if ends_within_line(path) {
+        // If it fails, so will the next line, which is told.
+        let _ = file.write_all(b"\n");
+    }
+    Ok(file)
+}
+
+/// Whether it holds the start of a line, as after a disk was full: the next one must not be glued to that.
+fn ends_within_line(path: &Path) -> bool {
+    let last_byte = |path: &Path| {
+        if !path.metadata()?.is_file() {
+            return Ok(b'\n');
+        }
+        let mut last = [0];
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        io::Result::Ok(last[0])
+    };
+    // An empty one has no last byte.
+    last_byte(path).is_ok_and(|last| last != b'\n')
+}
+
+/// Device and inode.
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Whether the file could be opened, or made; without doing so.

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 use std::{fs, io, thread};
 
 use log::info;
@@ -15,6 +17,9 @@ use super::logging;
 /// The exit status of a program that Ctrl-C ends.
 const INTERRUPTED: i32 = 130;
 
+/// How long the last lines of the log may take when somebody wants the end at once.
+const LAST_LINES_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Has signals stop the server from now on. A SIGHUP that was ignored at the start (`nohup`) stays ignored.
 pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
@@ -22,8 +27,7 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
         let stopper = stopper.clone();
         move || {
             if stopping.swap(true, Ordering::SeqCst) {
-                logging::flush();
-                std::process::exit(INTERRUPTED);
+                end_at_once();
             }
             stopper.shutdown();
             info!("stopping; once more ends at once");
@@ -39,6 +43,19 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
     }
     thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(|_| stop()))?;
     Ok(())
+}
+
+/// Lines of the log that can be written are, but nobody waits for a reader who doesn't read.
+fn end_at_once() -> ! {
+    let (done, written) = mpsc::channel();
+    let flushing = thread::Builder::new().spawn(move || {
+        logging::flush();
+        done.send(())
+    });
+    if flushing.is_ok() {
+        let _ = written.recv_timeout(LAST_LINES_PATIENCE);
+    }
+    std::process::exit(INTERRUPTED);
 }
 
 /// Asks the system, where it tells: a handler must not be set just to find out.

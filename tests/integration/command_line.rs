@@ -129,6 +129,11 @@ fn what_the_system_refuses_is_a_failure() {
     let ended = end_of(unprivileged(&shelf, site.path()).args(["--port", "0", "closed"]));
     assert_eq!(ended.status, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("closed") && ended.stderr.to_lowercase().contains("permi"), "{ended:?}");
+    // To search a directory is enough, as to serve a file takes no more.
+    site.set_mode("closed/index.html", 0o644);
+    site.set_mode("closed", 0o711);
+    let server = Salver::run(unprivileged(&shelf, site.path()).args(["--port", "0", "closed"]));
+    assert_eq!((server.get("/", "").text().as_str(), server.get("/x/", "").status), ("secret", 404));
     site.set_mode("closed", 0o755);
 }
 

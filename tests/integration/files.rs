@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
 use crate::support::{NOVEMBER_1994, Reply, Salver, Site, curl, get, salver, serving, settle, unprivileged};
 
@@ -814,6 +814,54 @@ fn a_server_short_of_descriptors_serves_on() {
         assert_eq!(client.reply().body.len(), 200_000);
     }
     check(&server, "/a.txt", 200, "a");
+}
+
+/// What lies in memory needs no descriptor.
+#[test]
+#[cfg(target_os = "linux")]
+fn kept_files_are_served_without_a_descriptor() {
+    let site = Site::with(&[("a.txt", "a"), ("b.txt", "b")]);
+    let server = Salver::serve(&site);
+    settle(&site, "", &server);
+    let mut client = server.connect();
+    let mut ask = |target: &str| {
+        client.send(get(target, ""));
+        let reply = client.reply();
+        (reply.status, reply.text())
+    };
+    assert_eq!(ask("/a.txt"), (200, "a".to_owned()));
+    let limit = server.process().limit_descriptors(Some(3));
+    for _ in 0..3 {
+        assert_eq!(ask("/b.txt").0, 503);
+        assert_eq!(ask("/a.txt"), (200, "a".to_owned()));
+    }
+    server.process().limit_descriptors(limit);
+    assert_eq!(ask("/b.txt"), (200, "b".to_owned()));
+}
+
+/// A path that is too long from the root of the file system is not so from the root of the site.
+#[test]
+fn what_lies_deep_is_seen_when_it_comes() {
+    let site = Site::new();
+    let folder = "d".repeat(200);
+    let depth = 3_500 / 201;
+    let root = site.path().join(vec![&*folder; depth].join("/"));
+    std::fs::create_dir_all(&root).unwrap();
+    let server = Salver::run(salver(site.path()).args(["-p", "0"]).arg(&root));
+    let deep = vec![&*folder; 4].join("/");
+    let opened = rustix::fs::open(&root, OFlags::PATH, Mode::empty()).unwrap();
+    for depth in 1..=4 {
+        rustix::fs::mkdirat(&opened, vec![&*folder; depth].join("/"), Mode::RWXU).unwrap();
+    }
+    // As long as a change might hide.
+    let until = Instant::now() + std::time::Duration::from_millis(2_200);
+    let target = format!("/{deep}/a.txt");
+    while Instant::now() < until {
+        assert_eq!(server.get(&target, "").status, 404);
+    }
+    let file = rustix::fs::openat(&opened, &target[1..], OFlags::CREATE | OFlags::WRONLY, Mode::RWXU).unwrap();
+    rustix::io::write(&file, b"a").unwrap();
+    check(&server, &target, 200, "a");
 }
 
 /// Text that was put there must not become a page of scripts in somebody's browser.

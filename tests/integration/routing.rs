@@ -335,6 +335,31 @@ fn one_file_is_a_site() {
     check(&server, &[("/", "200 edited")]);
 }
 
+/// Whoever names a link means what it leads to, wherever that is and whenever it is switched.
+#[test]
+fn one_file_may_be_a_link() {
+    let site = Site::with(&[("data/v1.html", "one"), ("data/v2.html", "two"), ("www/other.html", "other")]);
+    let target = site.join("data/v1.html");
+    site.link("www/relative.html", "../data/v1.html");
+    site.link("www/absolute.html", target.to_str().unwrap());
+    site.link("www/chain.html", "absolute.html");
+    for name in ["relative", "absolute", "chain"] {
+        for symlinks in ["beneath", "off"] {
+            let file = format!("www/{name}.html");
+            let words = ["-p", "0", "--symlinks", symlinks, &file];
+            let server = Salver::run(crate::support::salver(site.path()).args(words));
+            let own = format!("/{name}.html");
+            check(&server, &[("/", "200 one"), (&own, "200 one")]);
+            assert_eq!(["/v1.html", "/other.html"].map(|target| server.get(target, "").status), [404, 404]);
+            std::fs::remove_file(site.join(&file)).unwrap();
+            site.link(&file, "../data/v2.html");
+            check(&server, &[("/", "200 two"), (&own, "200 two")]);
+            std::fs::remove_file(site.join(&file)).unwrap();
+            site.link(&file, if name == "relative" { "../data/v1.html" } else { target.to_str().unwrap() });
+        }
+    }
+}
+
 /// A rewrite to what has its slash elsewhere would lead a client round in circles.
 #[test]
 fn what_is_put_in_the_place_of_another_leads_nowhere_else() {
