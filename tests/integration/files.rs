@@ -848,10 +848,10 @@ fn what_lies_deep_is_seen_when_it_comes() {
     let root = site.path().join(vec![&*folder; depth].join("/"));
     std::fs::create_dir_all(&root).unwrap();
     let server = Salver::run(salver(site.path()).args(["-p", "0"]).arg(&root));
-    let deep = vec![&*folder; 4].join("/");
+    let deep = [&*folder; 4].join("/");
     let opened = rustix::fs::open(&root, OFlags::PATH, Mode::empty()).unwrap();
     for depth in 1..=4 {
-        rustix::fs::mkdirat(&opened, vec![&*folder; depth].join("/"), Mode::RWXU).unwrap();
+        rustix::fs::mkdirat(&opened, [&*folder; 4][..depth].join("/"), Mode::RWXU).unwrap();
     }
     // As long as a change might hide.
     let until = Instant::now() + std::time::Duration::from_millis(2_200);
