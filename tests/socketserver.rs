@@ -524,6 +524,18 @@ fn a_half_closed_client_does_not_make_a_writer_spin() {
 /// A poller tells of it as long as it is asked.
 #[test]
 fn who_waits_for_nothing_is_told_once_of_a_hang_up() {
+    check_hang_up(|client| socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap());
+}
+
+/// Most who go just close: over TCP that is the end of what they send, and no hang-up.
+#[test]
+#[cfg(all(target_os = "linux", not(salver_portable)))]
+fn who_waits_for_nothing_is_told_once_of_the_end() {
+    check_hang_up(drop);
+}
+
+#[track_caller]
+fn check_hang_up(leave: impl FnOnce(TcpStream)) {
     let (said, calls) = channel();
     let (said, count) = (Mutex::new(said), AtomicUsize::new(0));
     let (handler, _ends) = Each::new(move |_, wake, _| match wake {
@@ -538,9 +550,7 @@ fn who_waits_for_nothing_is_told_once_of_a_hang_up() {
         _ => Ok(Next::Wait(Interest::Neither, far())),
     });
     let server = Running::start(handler, 1);
-    let client = server.connect();
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(client);
+    leave(server.connect());
     assert_eq!(calls.recv_timeout(PATIENCE).unwrap(), 1);
 }
 

@@ -365,6 +365,14 @@ fn read_site_files(config: &mut Config) -> Result<(), Error> {
             RedirectsError::Unreadable(error) => Error::Refused(format!("{file}: cannot be read: {error}")),
         })?;
         read_headers(files)?;
+        let twice = files.file_fields.iter().find(|rule| rule.names(&::http::header::ACCESS_CONTROL_ALLOW_ORIGIN));
+        if let Some(rule) = twice.filter(|_| !rules.cors.list().is_empty()) {
+            let file = files.root.join(HEADERS_FILE);
+            return Err(Error::Mistake(format!(
+                "{}: '{rule}': expected Access-Control-Allow-Origin from `cors` or from this file, not from both",
+                file.display()
+            )));
+        }
     }
     Ok(())
 }

@@ -19,6 +19,10 @@ use crate::http::{ROUTE, Request, Response, Target};
 /// The page of a directory that tells that there is no such page beneath it.
 const NOT_FOUND_PAGE: &[u8] = b"404.html";
 
+/// So many directories from the root on are looked into for such a page: who asks for `/a/a/a/...` must not have each looked
+/// for.
+const LEVELS_MAX: usize = 32;
+
 /// Targets up to this length need no memory of their own.
 const SHORT_TARGET_BYTES: usize = 256;
 
@@ -75,7 +79,8 @@ impl Files {
         // On the stack, as missing names are asked for as often as others.
         let mut short = [0; SHORT_TARGET_BYTES];
         let mut long = Vec::new();
-        let page = memchr::memrchr_iter(b'/', path).find_map(|at| {
+        let end = memchr::memchr_iter(b'/', path).nth(LEVELS_MAX).unwrap_or(path.len());
+        let page = memchr::memrchr_iter(b'/', &path[..end]).find_map(|at| {
             let length = at + 1 + NOT_FOUND_PAGE.len();
             let target = match short.get_mut(..length) {
                 Some(target) => target,
@@ -110,6 +115,7 @@ impl Files {
     pub(super) fn refuse_target(&self, path: &[u8], reason: Unsafe) -> Nothing {
         let why = match reason {
             Unsafe::Malformed => return Nothing::Malformed,
+            Unsafe::TooLong => return Nothing::Absent,
             Unsafe::Above => "it leads above the root",
             Unsafe::Separator => "it has a separator within a segment",
             Unsafe::Hidden => "its name begins with a dot",

@@ -170,9 +170,12 @@ impl Files {
     ) -> Result<Option<(std::fs::File, Stat)>, Nothing> {
         match self.open(path) {
             Ok(Found::File(file, stat)) => return Ok(Some((file, stat))),
-            Ok(Found::Directory(_)) | Err(Nothing::Absent) => {
-                evidence.witnesses.extend(Witness::new(self.root.locate(path), None));
+            Ok(Found::Directory(stat)) => {
+                let stamp = Stamp::of(&stat);
+                evidence.is_complete &= stamp.is_settled(SystemTime::now());
+                evidence.witnesses.extend(Witness::new(self.root.locate(path), Some(stamp)));
             }
+            Err(Nothing::Absent) => evidence.witnesses.extend(Witness::new(self.root.locate(path), None)),
             Err(Nothing::Refused) => evidence.is_complete = false,
             Err(nothing) => return Err(nothing),
         }
@@ -211,9 +214,9 @@ impl Files {
             return Some(kept);
         }
         let mut evidence = Evidence::begin();
-        let (page, file, stat) = match self.open(page) {
-            Ok(Found::File(file, stat)) => (page.clone(), file, stat),
-            _ => match self.open_index(page, &mut evidence) {
+        let (page, file, stat) = match self.open_if_there(page, &mut evidence).ok()? {
+            Some((file, stat)) => (page.clone(), file, stat),
+            None => match self.open_index(page, &mut evidence) {
                 Ok(Some(index)) => index,
                 _ => self.open_page(page, &mut evidence).ok()??,
             },

@@ -213,9 +213,7 @@ impl Files {
         match conditional::evaluate(fields, validators, SystemTime::now) {
             Outcome::NotModified => return representation.not_modified(),
             Outcome::Failed => {
-                // What it tells is of the file, and a page for it was meant to be seen by whoever configured one.
-                let page = self.error(StatusCode::PRECONDITION_FAILED, path, request.begun);
-                return page.of_areas(representation.areas);
+                return self.error_of(representation, StatusCode::PRECONDITION_FAILED, path, request.begun);
             }
             Outcome::Proceed => {}
         }
@@ -229,10 +227,18 @@ impl Files {
             Selection::Part(part) => representation.part(part),
             Selection::Parts(parts) => representation.parts(&parts),
             Selection::Unsatisfiable => {
-                let page = self.error(StatusCode::RANGE_NOT_SATISFIABLE, path, request.begun);
-                page.field(header::CONTENT_RANGE, unsatisfied(representation.length)).of_areas(representation.areas)
+                let page = self.error_of(representation, StatusCode::RANGE_NOT_SATISFIABLE, path, request.begun);
+                page.field(header::CONTENT_RANGE, unsatisfied(representation.length))
             }
         }
+    }
+
+    /// An error that tells of a file, and is for whom that is; the site's page for it only where it is for all of them.
+    fn error_of(&self, told: &Representation, status: StatusCode, path: &[u8], begun: Option<Instant>) -> Response {
+        let page = self.error(status, path, begun);
+        let is_for_them = self.options.areas.are_as_open(page.areas(), told.areas);
+        let page = if is_for_them { page } else { page.with_error_page() };
+        page.of_areas(told.areas)
     }
 
     /// Why a name is not served, whatever it leads to.

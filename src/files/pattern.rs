@@ -20,6 +20,8 @@ pub struct Pattern {
     text: String,
     /// What it means to the matcher.
     glob: String,
+    /// The same of all that lies beneath what it matches; none where it matches that by itself.
+    beneath: Option<String>,
     /// It is matched with names.
     is_name: bool,
     pub(super) place: Place,
@@ -61,7 +63,10 @@ impl Pattern {
         // It would turn the meaning round, which no rule has a use for.
         let escape = if glob.starts_with('!') { "\\" } else { "" };
         let is_name = !text.contains('/');
-        Ok(Self { text: text.to_owned(), glob: format!("{escape}{glob}"), is_name, place: Place::default() })
+        let glob = format!("{escape}{glob}");
+        let has_it = glob.is_empty() || glob == "**" || glob.ends_with("/**");
+        let beneath = (!has_it).then(|| format!("{glob}/**"));
+        Ok(Self { text: text.to_owned(), glob, beneath, is_name, place: Place::default() })
     }
 }
 
@@ -80,10 +85,13 @@ impl Pattern {
         glob_match(&self.glob, matched)
     }
 
-    /// Whether it matches this path or a directory above it.
+    /// Whether it matches this path or a directory above it. One pass over the path does, however deep it is: strangers choose
+    /// it.
     pub(super) fn covers(&self, path: &[u8]) -> bool {
-        let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
-        ends.into_iter().any(|end| self.matches(&path[..end]))
+        if self.is_name {
+            return path.split(|&byte| byte == b'/').any(|name| glob_match(&self.glob, name));
+        }
+        glob_match(&self.glob, path) || self.beneath.as_ref().is_some_and(|beneath| glob_match(beneath, path))
     }
 }
 
@@ -135,6 +143,8 @@ impl Eq for Pattern {}
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -181,6 +191,21 @@ mod tests {
         ] {
             let pattern: Pattern = pattern.parse().unwrap();
             assert_eq!(pattern.covers(path.as_bytes()), covered, "{pattern} {path}");
+        }
+    }
+
+    proptest! {
+        /// What a pattern covers is what it matches, or lies beneath that.
+        #[test]
+        fn covering_is_matching_some_start(
+            pattern in r"/?(\*\*/)?([ab*?]|\{a,b\}|\[ab\]|\{a/b,b\}){1,3}(/(\*|\*\*|[ab?]{1,2}|\{a,b/a\})){0,4}/?",
+            path in "[ab]{0,3}(/[ab]{1,3}){0,6}",
+        ) {
+            let pattern: Pattern = pattern.parse().unwrap();
+            let path = path.trim_start_matches('/').as_bytes();
+            let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
+            let expected = ends.into_iter().any(|end| pattern.matches(&path[..end]));
+            prop_assert_eq!(pattern.covers(path), expected, "{} {}", pattern, path.escape_ascii());
         }
     }
 

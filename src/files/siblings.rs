@@ -59,8 +59,15 @@ impl Files {
     pub(super) fn has_sibling_names(&self, origin: &Origin) -> bool {
         Coding::ALL.into_iter().any(|coding| {
             let path = origin.path.with_suffix(suffix(coding));
-            rustix::fs::stat(self.root.locate(&path)).is_ok() && self.why_hidden(&path).is_none()
+            rustix::fs::stat(self.root.locate(&path)).is_ok() && self.may_stand_for(&path, origin)
         })
+    }
+
+    /// Whether a sibling may be told of by its original's name: what is hidden is not served, under no name, and what is for
+    /// others than the original only by its own.
+    fn may_stand_for(&self, sibling: &SafePath, origin: &Origin) -> bool {
+        let areas = || self.options.areas.of(&self.in_site(sibling.as_bytes()));
+        self.why_hidden(sibling).is_none() && areas() == origin.presentation.areas
     }
 
     /// What is known of a file's variants, from before if that still holds.
@@ -110,8 +117,7 @@ impl Files {
         for coding in Coding::ALL {
             let path = origin.path.with_suffix(suffix(coding));
             let location = self.root.locate(&path);
-            // What is hidden is not served, under no name.
-            let is_named = rustix::fs::lstat(&location).is_ok() && self.why_hidden(&path).is_none();
+            let is_named = rustix::fs::lstat(&location).is_ok() && self.may_stand_for(&path, origin);
             let is_seen_by_directory = !record.looks_at_names && !is_named;
             let witness = if is_seen_by_directory { None } else { Witness::of_now(location) };
             if is_named {

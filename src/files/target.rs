@@ -54,7 +54,12 @@ pub(super) enum Unsafe {
     Separator,
     /// A segment begins with a dot.
     Hidden,
+    /// No system opens it.
+    TooLong,
 }
+
+/// The longest path that Linux takes, in bytes (PATH_MAX without its end).
+const PATH_BYTES_MAX: usize = 4_095;
 
 impl SafePath {
     /// Reads the path of a target: it begins with `/` and has no query.
@@ -75,6 +80,9 @@ impl SafePath {
                 b".." => bytes.truncate(memchr::memrchr(b'/', &bytes[..above]).unwrap_or(0)),
                 _ => {}
             }
+        }
+        if bytes.len() > PATH_BYTES_MAX {
+            return Err(Unsafe::TooLong);
         }
         let mut segments = bytes.split(|&byte| byte == b'/').enumerate();
         if segments.any(|(at, segment)| is_hidden(segment, at == 0)) {

@@ -35,7 +35,7 @@ use crate::http::{Request, Response, cores};
 pub(super) struct Origin {
     pub(super) path: SafePath,
     /// What is said of it, and of each of its variants.
-    presentation: Presentation,
+    pub(super) presentation: Presentation,
     /// Stands for both in keys, of which there is one for each request.
     pub(super) id: u128,
     /// It is a variant itself, by its name: served as it is, and never compressed again.

@@ -19,7 +19,7 @@ impl Inbox {
 
     /// Begins a turn with what the connection has left over.
     pub(super) fn load(&mut self, unread: &[u8], limits: &Limits) {
-        let capacity = limits.request_line_bytes_max + limits.field_section_bytes_max + 64;
+        let capacity = limits.request_line_bytes_max.saturating_add(limits.field_section_bytes_max).saturating_add(64);
         if self.bytes.len() < capacity.max(unread.len()) {
             self.bytes.resize(capacity.max(unread.len()), 0);
         }

@@ -87,7 +87,8 @@ pub enum Interest {
     Read,
     /// Room to write.
     Write,
-    /// Nothing: the next [`Wake::Ready`] is a hang-up, which is told once.
+    /// Nothing: the next [`Wake::Ready`] is a hang-up, which is told once; on Linux also the end of what the peer sends, by which
+    /// alone TCP tells that it has gone.
     Neither,
 }
 

@@ -66,6 +66,12 @@ fn take_turns<H: Handler>(
     }
 }
 
+/// The end of what the peer sends, where the system tells of it without being asked for bytes.
+#[cfg(target_os = "linux")]
+const HANG_UP: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+const HANG_UP: PollFlags = PollFlags::empty();
+
 /// What wakes the connection.
 struct Calls<'a> {
     bell: &'a Alarm,
@@ -81,19 +87,19 @@ impl Calls<'_> {
             Interest::Read => PollFlags::IN,
             Interest::Write => PollFlags::OUT,
             // A hang-up is told unasked.
-            Interest::Neither => PollFlags::empty(),
+            Interest::Neither => HANG_UP,
         };
         loop {
             let mut sources = vec![(Wake::Called, PollFd::new(self.bell, PollFlags::IN))];
             if !self.has_said_stop {
                 sources.push((Wake::Stopping, PollFd::new(self.stop, PollFlags::IN)));
             }
-            if !(self.has_said_hang_up && flags.is_empty()) {
+            if !(self.has_said_hang_up && flags == HANG_UP) {
                 sources.push((Wake::Ready, PollFd::new(stream, flags)));
             }
             if let Some(wake) = first_of(sources, deadline) {
                 self.has_said_stop |= wake == Wake::Stopping;
-                self.has_said_hang_up |= wake == Wake::Ready && flags.is_empty();
+                self.has_said_hang_up |= wake == Wake::Ready && flags == HANG_UP;
                 if wake == Wake::Called {
                     self.bell.silence();
                 }

@@ -15,32 +15,45 @@ use super::stream::Stream;
 /// A handler that sends whatever others put into its outbox, and reads nothing:
 ///
 /// ```
+/// use std::collections::HashMap;
 /// use std::io;
 /// use std::sync::Mutex;
+/// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::time::{Duration, Instant};
-/// use salver::socketserver::{Conn, Handler, Interest, Next, Outbox, Stream, Wake};
+/// use salver::socketserver::{Conn, End, Handler, Interest, Next, Outbox, Stream, Wake};
 ///
 /// #[derive(Default)]
 /// struct News {
-///     readers: Mutex<Vec<Outbox>>,
+///     readers: Mutex<HashMap<u64, Outbox>>,
+///     next: AtomicU64,
+/// }
+///
+/// struct Reader {
+///     number: u64,
+///     outbox: Outbox,
+///     interest: Interest,
 /// }
 ///
 /// impl Handler for News {
-///     type Session = (Outbox, Interest);
+///     type Session = Reader;
 ///
-///     fn setup(&self, connection: &Conn<'_>) -> Self::Session {
+///     fn setup(&self, connection: &Conn<'_>) -> Reader {
+///         let number = self.next.fetch_add(1, Ordering::Relaxed);
 ///         let outbox = Outbox::new(64 << 10, connection.waker());
-///         self.readers.lock().unwrap().push(outbox.clone());
-///         (outbox, Interest::Write)
+///         self.readers.lock().unwrap().insert(number, outbox.clone());
+///         Reader { number, outbox, interest: Interest::Write }
 ///     }
 ///
-///     fn handle(&self, session: &mut Self::Session, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
-///         let (outbox, interest) = session;
-///         if wake == Wake::Ready && *interest == Interest::Neither {
-///             return Ok(Next::Close); // The reader has hung up.
+///     fn handle(&self, reader: &mut Reader, stream: &mut Stream, wake: Wake) -> io::Result<Next> {
+///         if wake == Wake::Ready && reader.interest == Interest::Neither {
+///             return Ok(Next::Close); // The reader has gone.
 ///         }
-///         *interest = if outbox.send(stream)? { Interest::Neither } else { Interest::Write };
-///         Ok(Next::Wait(*interest, Instant::now() + Duration::from_secs(3600)))
+///         reader.interest = if reader.outbox.send(stream)? { Interest::Neither } else { Interest::Write };
+///         Ok(Next::Wait(reader.interest, Instant::now() + Duration::from_secs(3600)))
+///     }
+///
+///     fn finish(&self, reader: Reader, _end: End) {
+///         self.readers.lock().unwrap().remove(&reader.number);
 ///     }
 /// }
 /// ```

@@ -125,7 +125,8 @@ mod epoll {
             Interest::Read => EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI,
             // Once, as it is always armed anew: what a turn does to the socket itself shall not look like news.
             Interest::Write => EventFlags::OUT | EventFlags::ONESHOT,
-            Interest::Neither => EventFlags::empty(),
+            // Over TCP the end of what the peer sends is all that tells of most who have gone.
+            Interest::Neither => EventFlags::RDHUP,
         }
     }
 }

@@ -147,6 +147,41 @@ fn what_stands_in_for_something_else_is_checked_by_its_own_name() {
     assert_eq!(server.get("/missing.txt", "").text(), "nothing here");
 }
 
+/// Nor does a page for an error that tells of a file that is for everybody.
+#[test]
+fn pages_of_failed_conditions_are_checked_by_their_own_name() {
+    let site = site();
+    site.write("errors/4xx.html", SECRET);
+    let server = started(&site, &["--auth", "/errors", "--error-page", "4xx=/errors/4xx.html"]);
+    for (lines, status) in [("If-Match: \"x\"\r\n", 412), ("Range: bytes=10000-\r\n", 416)] {
+        let reply = server.get("/a.txt", lines);
+        assert!(reply.status == status && !reply.text().contains(SECRET), "{reply:?}");
+        assert_eq!(reply.field("content-range").is_some(), status == 416);
+    }
+    // A page that is for everybody is for these too.
+    let server = started(&site, &["--auth", "/private", "--error-page", "4xx=/errors/4xx.html"]);
+    assert_eq!(server.get("/a.txt", "If-Match: \"x\"\r\n").text(), SECRET);
+}
+
+/// A variant that is for others than its original is not had by its original's name.
+#[test]
+fn variants_have_the_rules_of_their_own_names() {
+    let site = site();
+    site.write("page.csv", "public");
+    site.write("page.csv.gz", [&[0x1f, 0x8b][..], SECRET.as_bytes()].concat());
+    let denied = ["--auth", "/private", "--deny-from", "/page.csv.gz 127.0.0.1"];
+    for rules in [&["--auth", "*.gz"][..], &denied] {
+        let server = started(&site, rules);
+        for _ in 0..2 {
+            let reply = server.get("/page.csv", "Accept-Encoding: gzip\r\n");
+            assert_eq!((reply.status, &*reply.text()), (200, "public"), "{rules:?}");
+            assert!([401, 403].contains(&server.get("/page.csv.gz", "").status), "{rules:?}");
+        }
+    }
+    let server = started(&site, &["--auth", "/private"]);
+    assert_eq!(server.get("/page.csv", "Accept-Encoding: gzip\r\n").field("content-encoding"), Some("gzip"));
+}
+
 #[test]
 fn mounts_and_hosts_have_the_rules_of_their_sites() {
     let (site, other) = (site(), Site::with(&[("x.txt", SECRET), ("index.html", "other")]));

@@ -77,6 +77,10 @@ fn what_is_wrong_with_a_rule_stops_the_start() {
         "{}",
         ended.stderr
     );
+    site.write("_headers", "/a\n  Access-Control-Allow-Origin: https://a\n");
+    let ended = end_of(serving(&site).arg("--cors"));
+    assert!(ended.status == Some(2) && ended.stderr.contains("_headers: '/a access-control-allow-origin"), "{ended:?}");
+    assert!(ended.stderr.contains("from `cors` or from this file, not from both"), "{ended:?}");
     let site = Site::new();
     for (flags, expected) in [
         (&["--header", "nothing"][..], "expected Name: value"),

@@ -1,7 +1,7 @@
 //! Which file answers: clean URLs, slashes at the end, single-page applications, pages for errors, what is hidden, one
 //! file alone.
 
-use crate::support::{Reply, Salver, Site};
+use crate::support::{Reply, Salver, Site, get, settle};
 
 fn site() -> Site {
     Site::with(&[
@@ -189,6 +189,42 @@ fn what_is_for_navigations_alone_says_so() {
     };
     check(&["--spa"], "Accept");
     check(&["--redirect", "/* /index.html 200"], "");
+}
+
+/// Of what stands in for others a file comes before a page with a clean URL, whenever it comes.
+#[test]
+fn a_stand_in_gives_way_to_what_comes_before_it() {
+    let site = Site::with(&[("app.html", "page"), ("dir/index.html", "index")]);
+    for (rule, first, then) in [("/* /app 200", "app.html", "app"), ("/* /dir 200", "dir/index.html", "dir.html")] {
+        let server = Salver::start(&site, &["--redirect", rule]);
+        let expected = std::fs::read_to_string(site.join(first)).unwrap();
+        settle(&site, "", &server);
+        assert_eq!(outcome(&server, "/users/7", BROWSER), format!("200 {expected}"));
+        assert_eq!(outcome(&server, "/users/7", BROWSER), format!("200 {expected}"));
+        match then {
+            "app" => site.write("app", "file"),
+            _ => {
+                std::fs::remove_dir_all(site.join("dir")).unwrap();
+                site.write("dir.html", "file");
+            }
+        }
+        assert_eq!(outcome(&server, "/users/7", BROWSER), "200 file", "{rule}");
+    }
+}
+
+/// What a path costs must not depend on how deep it is: strangers choose it.
+#[test]
+fn deep_paths_cost_no_more_than_others() {
+    let site = Site::with(&[("404.html", "none")]);
+    let flags = ["--hide", "**/node_modules", "--hide", "/a/**/b/**/c", "--hide", "x"];
+    let server = Salver::start(&site, &flags);
+    let mut client = server.connect();
+    for _ in 0..20 {
+        for path in ["/a".repeat(2_000), "/a".repeat(4_000), format!("{}x", "/".repeat(8_000)), "/a/b".repeat(1_000)] {
+            client.send(get(&path, ""));
+            assert_eq!(client.reply().text(), "none");
+        }
+    }
 }
 
 /// http-server#337, SWS#135: what stands in for something else is kept for long.
