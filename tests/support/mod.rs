@@ -315,10 +315,11 @@ pub fn settle(site: &Site, root: &str, server: &Salver) {
     let (mut client, deadline) = (server.connect(), Instant::now() + PATIENCE);
     loop {
         client.send(get("/settling.bin", ""));
-        if client.reply().field("etag").is_some() {
+        let reply = client.reply();
+        if reply.field("etag").is_some() {
             return;
         }
-        assert!(Instant::now() < deadline, "it gets no tag");
+        assert!(Instant::now() < deadline, "it gets no tag: {}", reply.head);
         assert!(!client.fills_within(50), "nothing was asked");
     }
 }
