@@ -19,8 +19,8 @@ use crate::http::{ROUTE, Request, Response, Target};
 /// The page of a directory that tells that there is no such page beneath it.
 const NOT_FOUND_PAGE: &[u8] = b"404.html";
 
-/// So many directories from the root on are looked into for such a page: who asks for `/a/a/a/...` must not have each looked
-/// for.
+/// So many directories from the root on count where something is sought in all of them: who asks for `/a/a/a/...` must not
+/// have each of them tried.
 const LEVELS_MAX: usize = 32;
 
 /// Targets up to this length need no memory of their own.
@@ -79,8 +79,7 @@ impl Files {
         // On the stack, as missing names are asked for as often as others.
         let mut short = [0; SHORT_TARGET_BYTES];
         let mut long = Vec::new();
-        let end = memchr::memchr_iter(b'/', path).nth(LEVELS_MAX).unwrap_or(path.len());
-        let page = memchr::memrchr_iter(b'/', &path[..end]).find_map(|at| {
+        let page = memchr::memrchr_iter(b'/', shallow(path)).find_map(|at| {
             let length = at + 1 + NOT_FOUND_PAGE.len();
             let target = match short.get_mut(..length) {
                 Some(target) => target,
@@ -147,9 +146,15 @@ impl Files {
     }
 }
 
-/// The path itself, or the nearest one above that could be served by its form.
+/// What has no more than [`LEVELS_MAX`] slashes of a path, from its start.
+fn shallow(path: &[u8]) -> &[u8] {
+    let end = memchr::memchr_iter(b'/', path).nth(LEVELS_MAX);
+    &path[..end.unwrap_or(path.len())]
+}
+
+/// The path itself, or the nearest one above that could be served by its form, of those that aren't too deep.
 fn reachable(path: &[u8]) -> SafePath {
-    let ends = memchr::memrchr_iter(b'/', path).map(|at| at + 1);
+    let ends = memchr::memrchr_iter(b'/', shallow(path)).map(|at| at + 1);
     let mut parsed = std::iter::once(path.len()).chain(ends).map(|end| SafePath::parse(&path[..end]));
     parsed.find_map(Result::ok).unwrap_or_else(SafePath::root)
 }

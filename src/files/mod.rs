@@ -337,6 +337,8 @@ impl Files {
         };
         let varies = origin.as_ref().is_some_and(|origin| self.varies(origin));
         let form = Form { presentation, coding, varies };
+        // Earlier than the look that decides on a tag: one that has none yet must not be kept.
+        let begun = SystemTime::now();
         let made = Representation::of(file, stat, form, &self.options);
         let (mut representation, stamp) = made.map_err(|error| self.fail(path, &error))?;
         representation.origin = origin.filter(|_| stamp.is_some());
@@ -345,7 +347,7 @@ impl Files {
         let is_complete = evidence.is_complete;
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
         let is_kept = is_complete && !self.options.keeps_nothing;
-        if is_kept && stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
+        if is_kept && stamp.is_some_and(|stamp| stamp.is_settled(begun)) {
             self.cache.insert(key.as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)

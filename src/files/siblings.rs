@@ -160,7 +160,7 @@ impl Files {
                 return None;
             }
         };
-        let stamp = Stamp::of(&stat);
+        let (stamp, begun) = (Stamp::of(&stat), SystemTime::now());
         let judged = if !is_fresh(stamp, wish.original.stamp) {
             (Variant::Useless, Some(stamp))
         } else if !begins_as(coding, &file) {
@@ -177,7 +177,8 @@ impl Files {
             _ => 0,
         };
         let entry = Arc::new(Entry::new(variant, bytes, evidence));
-        if stamp.is_some_and(|stamp| stamp.is_settled(SystemTime::now())) {
+        // As of any file: before it was decided on a tag.
+        if stamp.is_some_and(|stamp| stamp.is_settled(begun)) {
             self.variants.kept.insert(key, Arc::clone(&entry));
         }
         Some(entry)

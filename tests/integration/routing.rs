@@ -216,11 +216,18 @@ fn a_stand_in_gives_way_to_what_comes_before_it() {
 #[test]
 fn deep_paths_cost_no_more_than_others() {
     let site = Site::with(&[("404.html", "none")]);
-    let flags = ["--hide", "**/node_modules", "--hide", "/a/**/b/**/c", "--hide", "x"];
+    let flags = ["--hide", "**/node_modules", "--hide", "/a/**/b/**/c", "--hide", "x", "--security-headers"];
     let server = Salver::start(&site, &flags);
     let mut client = server.connect();
     for _ in 0..20 {
-        for path in ["/a".repeat(2_000), "/a".repeat(4_000), format!("{}x", "/".repeat(8_000)), "/a/b".repeat(1_000)] {
+        for path in [
+            "/a".repeat(2_000),
+            "/a".repeat(4_000),
+            "/a/b".repeat(1_000),
+            format!("{}x", "/".repeat(8_000)),
+            format!("{0}.x{0}", "/".repeat(4_000)),
+            format!("{}/.x{}", "/%61".repeat(1_000), "/".repeat(4_000)),
+        ] {
             client.send(get(&path, ""));
             assert_eq!(client.reply().text(), "none");
         }

@@ -80,6 +80,10 @@ impl<'d> Looking<'d> {
     /// The entries of a page. None where there is no such page.
     pub(super) fn show<'c>(&self, catalogue: &'c Catalogue, view: &View, page_entries: usize) -> Option<Shown<'c>> {
         let skipped = (view.page - 1).saturating_mul(page_entries);
+        // Before anything is looked at for it.
+        if skipped > 0 && skipped >= catalogue.len() {
+            return None;
+        }
         let (total, on_page) = if view.sort == Sort::Name && view.filter.is_empty() && !catalogue.has_doubtful {
             (catalogue.len(), in_their_order(catalogue, view.is_descending, skipped, page_entries))
         } else {
