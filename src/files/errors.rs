@@ -114,7 +114,6 @@ impl Files {
     pub(super) fn refuse_target(&self, path: &[u8], reason: Unsafe) -> Nothing {
         let why = match reason {
             Unsafe::Malformed => return Nothing::Malformed,
-            Unsafe::TooLong => return Nothing::Absent,
             Unsafe::Above => "it leads above the root",
             Unsafe::Separator => "it has a separator within a segment",
             Unsafe::Hidden => "its name begins with a dot",

@@ -15,7 +15,7 @@ use super::representation::Representation;
 use super::root::Found;
 use super::stamp::{Evidence, Stamp, Witness};
 use super::target::SafePath;
-use super::{FALLBACK, Files, is_navigation, navigation};
+use super::{FALLBACK, Files, is_navigation, may_be_navigated_to};
 use crate::http::{ROUTE, Request};
 
 /// What a target turns out to be.
@@ -37,6 +37,9 @@ impl Files {
             return kept;
         }
         let safe = SafePath::parse(path).map_err(|reason| self.refuse_target(path, reason))?;
+        if safe.is_too_long() {
+            return Err(Nothing::Absent);
+        }
         let canonical = safe.canonical();
         if canonical.as_bytes() != path
             && let Some(kept) = self.recall(canonical.as_bytes(), begun)
@@ -201,9 +204,7 @@ impl Files {
 
     /// Whether a navigation to this path would find the page of the application.
     pub(super) fn may_fall_back(&self, path: &[u8], nothing: &Nothing) -> bool {
-        self.options.spa.is_some()
-            && matches!(nothing, Nothing::Absent | Nothing::Refused)
-            && !navigation::has_extension(path)
+        self.options.spa.is_some() && matches!(nothing, Nothing::Absent | Nothing::Refused) && may_be_navigated_to(path)
     }
 
     /// A page that stands in for what isn't there; it is kept beside the same page in its own place, as what is said of it

@@ -63,7 +63,7 @@ use self::errors::Nothing;
 use self::listing::Listings;
 use self::lookup::Resource;
 use self::range::Selection;
-use self::representation::{Form, Presentation, Representation, VARY_ACCEPT, tags_content};
+use self::representation::{Form, Presentation, Representation, tags_content};
 use self::root::{Found, Miss, Root};
 use self::rules::{dress, is_hashed};
 use self::stamp::{Evidence, Witness};
@@ -73,7 +73,7 @@ use crate::http::{FileVersion, Handler, PreparedResponse, ROUTE, Request, Respon
 
 pub use self::areas::{Areas, Audience};
 pub use self::headers_file::{HEADERS_FILE, parse_headers_file};
-pub(crate) use self::navigation::is_navigation;
+pub(crate) use self::navigation::{is_navigation, may_be_navigated_to};
 use self::options::ABSENT_BYTES_MAX;
 pub use self::options::{Coding, EtagSource, Listing, Options, Symlinks, TrailingSlash};
 pub use self::pattern::Pattern;
@@ -92,6 +92,9 @@ const FALLBACK: &str = "fallback ";
 
 /// Of what is served: look again before it is used again.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Of what is HTML for browsers, and for others something else or nothing.
+pub(crate) const BY_ACCEPT: HeaderValue = HeaderValue::from_static("Accept");
 
 /// Of what changes its name when it changes: no need to look again for a year.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -136,10 +139,9 @@ impl Files {
         let (idle, revalidate) = (options.cache_idle_timeout, Duration::from_millis(options.cache_revalidate_ms));
         let (variants, listings) = (Variants::new(&options), Listings::new(&options));
         let files_bytes_max = options.cache_bytes_max - variants.cache_bytes_max() - listings.cache_bytes_max();
-        // Whoever names a file means what a link of that name leads to, and no other name is opened.
-        let symlinks = if options.single.is_some() { Symlinks::Follow } else { options.symlinks };
+        let root = Root::new(options.root.clone(), options.withheld.clone(), options.symlinks);
         Self {
-            root: Root::new(options.root.clone(), options.withheld.clone(), symlinks),
+            root: root.following(options.single.as_deref()),
             cache: Cache::new(files_bytes_max, idle, revalidate),
             variants,
             listings,
@@ -169,8 +171,7 @@ impl Files {
             Err(nothing) => match self.fallback(request, path, &nothing) {
                 Some(page) => self.select_variant(&page.value, request, path),
                 None if self.may_fall_back(path, &nothing) => {
-                    let (name, value) = VARY_ACCEPT;
-                    self.explain(nothing, path, request.begun).field(name, value)
+                    self.explain(nothing, path, request.begun).field(header::VARY, BY_ACCEPT)
                 }
                 None => self.explain(nothing, path, request.begun),
             },
@@ -329,7 +330,7 @@ impl Files {
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         trace!(target: ROUTE, "file: {}", self.root.show(path));
         let presentation = self.presentation(key, path);
-        let coding = siblings::own_coding(path, &file);
+        let coding = siblings::own_coding(&presentation, path, &file);
         // What is encoded by itself is had in that coding alone.
         let origin = match coding {
             None => self.origin(path, &presentation, FileVersion::of_stat(stat).bytes),
@@ -389,7 +390,11 @@ impl Files {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
             cache_control,
             // Who doesn't navigate gets 404 there.
-            fields: if stands_in { [vec![VARY_ACCEPT], dress.not_of_caching()].concat() } else { dress.fields },
+            fields: if stands_in {
+                [vec![(header::VARY, BY_ACCEPT)], dress.not_of_caching()].concat()
+            } else {
+                dress.fields
+            },
             areas,
             takes_ranges: self.options.ranges_max > 0,
         }

@@ -14,8 +14,13 @@ pub(crate) fn is_navigation(request: &Request<'_>, path: &[u8]) -> bool {
         && request.fields.list("accept").any(names_html)
 }
 
+/// Whether a navigation to this path, and nothing else, may get a page in the place of what isn't there.
+pub(crate) fn may_be_navigated_to(path: &[u8]) -> bool {
+    !has_extension(path)
+}
+
 /// Whether its last segment says what it is: a file, which is not the path of a page.
-pub(super) fn has_extension(path: &[u8]) -> bool {
+fn has_extension(path: &[u8]) -> bool {
     let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     percent_decode(last).any(|byte| byte == b'.')
 }

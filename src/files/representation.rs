@@ -50,9 +50,6 @@ pub(super) struct Presentation {
 /// What chooses between a file and its variants.
 pub(super) const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
-/// Of what is HTML for browsers, and for others something else or nothing.
-pub(super) const VARY_ACCEPT: (HeaderName, HeaderValue) = (header::VARY, HeaderValue::from_static("Accept"));
-
 /// What is told of a representation beside its content.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
@@ -69,6 +66,7 @@ pub(super) struct Representation {
     pub(super) validators: Validators,
     pub(super) length: u64,
     content_type: HeaderValue,
+    pub(super) coding: Option<Coding>,
     pub(super) areas: u64,
     content: Content,
     /// The state of the file that the content belongs to.
@@ -119,6 +117,7 @@ impl Representation {
             validators,
             length: content.length(),
             content_type: form.presentation.content_type,
+            coding: form.coding,
             areas: form.presentation.areas,
             content,
             stamp,

@@ -23,6 +23,8 @@ pub(super) struct Root {
     path: PathBuf,
     withheld: Vec<PathBuf>,
     symlinks: Symlinks,
+    /// The name whose links are followed wherever they lead: of a file that is served alone.
+    followed: Option<PathBuf>,
     /// The kernel has no openat2.
     walks: AtomicBool,
     kept: Mutex<Option<Kept>>,
@@ -72,7 +74,13 @@ pub(super) enum Miss {
 
 impl Root {
     pub(super) fn new(path: PathBuf, withheld: Vec<PathBuf>, symlinks: Symlinks) -> Self {
-        Self { path, withheld, symlinks, walks: AtomicBool::new(cfg!(salver_portable)), kept: Mutex::default() }
+        let walks = AtomicBool::new(cfg!(salver_portable));
+        Self { path, withheld, symlinks, followed: None, walks, kept: Mutex::default() }
+    }
+
+    /// The same, but that links of this one name are followed: whoever names a file means what it leads to.
+    pub(super) fn following(self, name: Option<&str>) -> Self {
+        Self { followed: name.map(PathBuf::from), ..self }
     }
 
     /// Where a path lies, for looking whether it has changed; never for opening.
@@ -164,7 +172,7 @@ impl Root {
     }
 
     fn open_file(&self, root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        if self.symlinks == Symlinks::Follow {
+        if self.symlinks == Symlinks::Follow || self.followed.as_deref() == Some(path) {
             return open_anywhere(root, path, flags);
         }
         #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::cache::Entry;
 use super::options::Coding;
-use super::representation::{Representation, tags_content};
+use super::representation::{Presentation, Representation, tags_content};
 use super::root::{Found, Miss};
 use super::stamp::{Evidence, GRAIN, Stamp, Witness};
 use super::target::SafePath;
@@ -253,9 +253,10 @@ fn key(wish: &Wish<'_>, coding: Coding) -> [u8; 17] {
 
 /// The coding that is part of the media type of a file by its name: SVG's registration has `.svgz` for what is sent with
 /// Content-Encoding, as nobody could show it else. Of everything else that is compressed the type says so.
-pub(super) fn own_coding(path: &SafePath, file: &File) -> Option<Coding> {
+pub(super) fn own_coding(presentation: &Presentation, path: &SafePath, file: &File) -> Option<Coding> {
     let extension = path.as_path().extension()?;
-    (extension.eq_ignore_ascii_case("svgz") && begins_as(Coding::Gzip, file)).then_some(Coding::Gzip)
+    let is_svgz = extension.eq_ignore_ascii_case("svgz") && presentation.content_type == "image/svg+xml";
+    (is_svgz && begins_as(Coding::Gzip, file)).then_some(Coding::Gzip)
 }
 
 /// Whether a file begins as its coding does. Brotli has no mark to know it by, but nothing is no brotli.

@@ -54,8 +54,6 @@ pub(super) enum Unsafe {
     Separator,
     /// A segment begins with a dot.
     Hidden,
-    /// No system opens it.
-    TooLong,
 }
 
 /// The longest path that Linux takes, in bytes (PATH_MAX without its end).
@@ -80,9 +78,6 @@ impl SafePath {
                 b".." => bytes.truncate(memchr::memrchr(b'/', &bytes[..above]).unwrap_or(0)),
                 _ => {}
             }
-        }
-        if bytes.len() > PATH_BYTES_MAX {
-            return Err(Unsafe::TooLong);
         }
         let mut segments = bytes.split(|&byte| byte == b'/').enumerate();
         if segments.any(|(at, segment)| is_hidden(segment, at == 0)) {
@@ -120,6 +115,11 @@ impl SafePath {
     /// The path, relative to the root, decoded.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether no system opens it.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.bytes.len() > PATH_BYTES_MAX
     }
 
     /// The last segment.

@@ -227,8 +227,15 @@ impl Files {
     }
 
     fn choose(&self, original: &Representation, request: &Request<'_>) -> Choice {
-        let Some(origin) = &original.origin else { return Choice::Original };
+        if original.origin.is_none() && original.coding.is_none() {
+            return Choice::Original;
+        }
         let Some(accepted) = Accepted::of(request.fields) else { return Choice::Original };
+        let Some(origin) = &original.origin else {
+            let refuses = |coding| accepted.refuses_identity() && accepted.weight(coding) == 0;
+            let is_refused = original.coding.is_some_and(refuses);
+            return if is_refused { Choice::Nothing(StatusCode::NOT_ACCEPTABLE) } else { Choice::Original };
+        };
         let is_forced = accepted.refuses_identity();
         if !accepted.has_coding() || origin.is_encoded {
             return if is_forced { Choice::Nothing(StatusCode::NOT_ACCEPTABLE) } else { Choice::Original };

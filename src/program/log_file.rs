@@ -115,6 +115,7 @@ impl LogFile {
     /// away may be compressed and removed the next moment.
     fn follow(&mut self) -> bool {
         if std::fs::metadata(&self.path).is_ok_and(|now| identity(&now) == self.identity) {
+            self.left_behind = None;
             return false;
         }
         let opened = open(&self.path).and_then(|file| Ok((identity(&file.metadata()?), file)));

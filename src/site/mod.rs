@@ -11,17 +11,18 @@ mod hosts;
 mod mounts;
 mod redirects;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use ::http::{Method, StatusCode};
+use ::http::{Method, StatusCode, header};
 use log::trace;
 
 use self::access::{Gate, Refusal, Shared, Visit};
 use self::hosts::Host;
 use self::mounts::Mounts;
 use self::redirects::Effect;
-use crate::files::{self, Files, canonical_path, is_navigation, moved, read_site_file};
+use crate::files::{self, BY_ACCEPT, Files, canonical_path, is_navigation, may_be_navigated_to, moved, read_site_file};
 use crate::http::{Handler, ROUTE, Request, Response, Target};
 
 #[cfg(feature = "auth")]
@@ -276,7 +277,13 @@ impl Site {
         let Target::Path { path: asked, query } = request.target else { return Ok(self.mounts.rest().handle(request)) };
         let Some(path) = canonical_path(asked) else { return Ok(self.mounts.rest().handle(request)) };
         let mut turn = |target: &[u8]| visit.as_mut().map_or(Ok(()), |visit| visit.turn(target));
-        let rule = self.redirects.find(&path, || is_navigation(request, &path));
+        // Whether a navigation would have got something else.
+        let is_passed_by = Cell::new(false);
+        let rule = self.redirects.find(&path, || {
+            let is_navigation = is_navigation(request, &path);
+            is_passed_by.set(!is_navigation && may_be_navigated_to(&path));
+            is_navigation
+        });
         Ok(match rule.map(|rule| (rule, rule.effect())) {
             Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
                 trace!(target: ROUTE, "redirect: {rule}");
@@ -306,7 +313,12 @@ impl Site {
                 if !self.redirects.is_empty() {
                     trace!(target: ROUTE, "redirect: by none of {} rules", self.redirects.len());
                 }
-                self.mounts.handle(request, &path)
+                match self.mounts.handle(request, &path) {
+                    answer if is_passed_by.get() && answer.status() == StatusCode::NOT_FOUND => {
+                        answer.field(header::VARY, BY_ACCEPT)
+                    }
+                    answer => answer,
+                }
             }
         })
     }

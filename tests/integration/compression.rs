@@ -438,6 +438,9 @@ fn svgz_is_svg_in_gzip() {
             assert!(reply.body == shape, "{target} {accepted}");
         }
     }
+    assert_eq!(server.get("/a.svgz", &accept("br, identity;q=0")).status, 406);
+    let typed = Salver::start(&site, &["--type", "svgz=application/gzip"]);
+    assert_eq!(typed.get("/a.svgz", "").field("content-encoding"), None);
     let part = server.get("/a.svgz", "Range: bytes=0-1\r\n");
     assert_eq!((part.status, part.field("content-encoding"), &part.body[..]), (206, Some("gzip"), &[0x1f, 0x8b][..]));
 }

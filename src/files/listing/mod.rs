@@ -38,14 +38,14 @@ use self::shown::{Looking, Shown};
 use super::cache::{Cache, Entry};
 use super::errors::Nothing;
 use super::options::{Options, TrailingSlash};
-use super::representation::{Form, Presentation, Representation, VARY_ACCEPT};
+use super::representation::{Form, Presentation, Representation};
 use super::root::{Directory, Found, Miss};
 use super::rules::{Dress, dress};
 use super::stamp::{Evidence, Stamp};
 use super::target::SafePath;
 use super::turns::Turns;
 use super::validators::Validators;
-use super::{Files, NO_CACHE, PRIVATE};
+use super::{BY_ACCEPT, Files, NO_CACHE, PRIVATE};
 use crate::http::{ROUTE, Request, Response, slow};
 
 /// Of `cache_bytes_max` listings have a part in so many, where directories are listed: half of it for names, half for
@@ -290,7 +290,7 @@ impl Files {
     /// What was made, with what the rules say of the directory. It has no date: what it shows may change without one.
     fn represent(&self, path: &SafePath, format: Format, stamp: Stamp, content: Bytes) -> Representation {
         let Dress { cache_control, fields } = dress(&self.field_rules, &[&self.in_site(path.as_bytes())]);
-        let own = [VARY_ACCEPT, (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))];
+        let own = [(header::VARY, BY_ACCEPT), (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))];
         let (content_type, own) = match format {
             Format::Html => (HTML, &own[..]),
             Format::Json => (JSON, &own[..1]),
