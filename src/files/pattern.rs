@@ -85,8 +85,8 @@ impl Pattern {
         glob_match(&self.glob, matched)
     }
 
-    /// Whether it matches this path or a directory above it. One pass over the path does, however deep it is: strangers choose
-    /// it.
+    /// Whether it matches this path or a directory above it. Not by matching with each of these: strangers choose how deep a
+    /// path is.
     pub(super) fn covers(&self, path: &[u8]) -> bool {
         if self.is_name {
             return path.split(|&byte| byte == b'/').any(|name| glob_match(&self.glob, name));
