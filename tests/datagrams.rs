@@ -197,7 +197,8 @@ fn what_comes_after_a_stop_is_not_waited_for() {
     let mut sockets = SocketOptions::default();
     sockets.receive_buffer_bytes = Some(16 << 10);
     let handler = Unhurried(Arc::clone(&handled));
-    let server = UdpServer::with(([127, 0, 0, 1], 0).into(), &sockets, handler, Options::default()).unwrap();
+    // An address of its own: no other test may be given the port once it is free.
+    let server = UdpServer::with(([127, 0, 0, 2], 0).into(), &sockets, handler, Options::default()).unwrap();
     let (client, address) = (client(&server), server.local_addr().unwrap().as_inet().unwrap());
     let (stopper, serving) = (server.stopper(), thread::spawn(|| server.serve_forever()));
     let is_over = AtomicBool::new(false);
@@ -220,6 +221,22 @@ fn what_comes_after_a_stop_is_not_waited_for() {
         assert!(before >= 100 && after < 1_000, "{before} {after}");
     });
     UdpSocket::bind(address).unwrap();
+}
+
+/// Whoever waited for its end may take its address, and what its handler held, at once.
+#[test]
+fn nothing_is_left_of_a_server_that_has_stopped() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let mut options = Options::default();
+    options.workers = 8;
+    for round in 0..100 {
+        let handler = Unhurried(Arc::clone(&held));
+        let address = ([127, 0, 0, 1], 0).into();
+        let server = UdpServer::with(address, &SocketOptions::default(), handler, options.clone()).unwrap();
+        let client = client(&server);
+        with(server, || assert_eq!(client.send(b"one").unwrap(), 3));
+        assert_eq!(Arc::strong_count(&held), 1, "round {round}");
+    }
 }
 
 /// Says what became of a reply, and how long it has kept a processor busy.

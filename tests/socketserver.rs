@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
@@ -1072,6 +1072,27 @@ fn stops_at_any_moment_lose_no_connection_and_hang_nowhere() {
         }
         server.stop();
         clients.into_iter().for_each(|client| client.join().unwrap());
+    }
+}
+
+/// Whoever waited for its end finds what its handler held given back.
+#[test]
+fn nothing_is_left_of_a_server_that_has_stopped() {
+    let held = Arc::new(());
+    for round in 0..200 {
+        let held_by_handler = Arc::clone(&held);
+        let (handler, _) = Each::new(move |stream, _, _| {
+            let _held = &held_by_handler;
+            echo(stream)
+        });
+        // Of a socket that is another's too, a stop doesn't wait for who is on the way.
+        let listener = Listener::from_descriptor(TcpListener::bind("127.0.0.1:0").unwrap().into()).unwrap();
+        let mut options = Options::default();
+        options.workers = 8;
+        let server = Server::new(vec![listener], handler, options).unwrap();
+        server.stopper().shutdown();
+        server.serve_forever().unwrap();
+        assert_eq!(Arc::strong_count(&held), 1, "round {round}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use super::parking::lock;
+use super::pool::unless_panicked;
 
 thread_local! {
     /// The crew that this thread works in.
@@ -63,8 +64,13 @@ pub(super) struct Crew {
     resting: Mutex<Resting>,
     /// For those who rest.
     called: Condvar,
-    hire: OnceLock<Box<Hire>>,
+    /// What a new worker does.
+    duty: OnceLock<Box<Duty>>,
     said_full: AtomicBool,
+    /// Threads that have not let go of everything yet: a worker that has left may still be about to.
+    threads: Mutex<usize>,
+    /// For who waits for the last of them.
+    last_gone: Condvar,
 }
 
 /// Spare workers that nobody needs at present.
@@ -77,8 +83,11 @@ struct Resting {
     is_over: bool,
 }
 
-/// Starts a thread that works until it is told to leave; `true` for a spare one.
-type Hire = dyn Fn(bool) -> io::Result<()> + Send + Sync;
+/// Gives a worker's life, `true` for a spare one; nothing once there is nothing to work for.
+type Duty = dyn Fn(bool) -> Option<Life> + Send + Sync;
+
+/// What a worker does until it leaves. What it holds of the server goes with it.
+pub(super) type Life = Box<dyn FnOnce() + Send>;
 
 impl Crew {
     pub(super) fn new(workers_max: usize) -> Arc<Self> {
@@ -89,19 +98,20 @@ impl Crew {
             regular: AtomicUsize::new(0),
             resting: Mutex::default(),
             called: Condvar::new(),
-            hire: OnceLock::new(),
+            duty: OnceLock::new(),
             said_full: AtomicBool::new(false),
+            threads: Mutex::new(0),
+            last_gone: Condvar::new(),
         })
     }
 
-    /// Says how a worker is started; before the first one is.
-    pub(super) fn on_hire(&self, hire: impl Fn(bool) -> io::Result<()> + Send + Sync + 'static) {
-        let _ = self.hire.set(Box::new(hire));
+    /// Says what a worker does; before the first one starts.
+    pub(super) fn on_hire(&self, duty: impl Fn(bool) -> Option<Life> + Send + Sync + 'static) {
+        let _ = self.duty.set(Box::new(duty));
     }
 
     /// Starts one worker, if there may be one more.
-    pub(super) fn hire(&self, spare: bool) -> io::Result<()> {
-        let Some(hire) = self.hire.get() else { return Ok(()) };
+    pub(super) fn hire(self: &Arc<Self>, spare: bool) -> io::Result<()> {
         let one_more = |workers: usize| (workers < self.workers_max).then(|| workers + 1);
         if self.workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_err() {
             self.say_full();
@@ -109,11 +119,37 @@ impl Crew {
         }
         self.runnable.fetch_add(1, Ordering::SeqCst);
         self.regular.fetch_add(usize::from(!spare), Ordering::SeqCst);
-        hire(spare).inspect_err(|_| {
+        self.start(spare).inspect_err(|_| {
             self.regular.fetch_sub(usize::from(!spare), Ordering::SeqCst);
             self.runnable.fetch_sub(1, Ordering::SeqCst);
             self.workers.fetch_sub(1, Ordering::SeqCst);
         })
+    }
+
+    fn start(self: &Arc<Self>, spare: bool) -> io::Result<()> {
+        let life =
+            self.duty.get().and_then(|duty| duty(spare)).ok_or_else(|| io::Error::other("the server is gone"))?;
+        let (crew, name) = (Arc::clone(self), if spare { "spare" } else { "worker" });
+        *lock(&self.threads) += 1;
+        let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            crew.join();
+            if unless_panicked(life).is_none() {
+                log::error!("a worker panicked outside of its handler, and is lost");
+            }
+            crew.say_gone();
+        });
+        started.map(drop).inspect_err(|_| self.say_gone())
+    }
+
+    fn say_gone(&self) {
+        *lock(&self.threads) -= 1;
+        self.last_gone.notify_all();
+    }
+
+    /// Waits until the threads of all workers have let go of what they held; false when that takes longer.
+    pub(super) fn wait_until_gone(&self, timeout: Duration) -> bool {
+        let waited = self.last_gone.wait_timeout_while(lock(&self.threads), timeout, |threads| *threads > 0);
+        waited.is_ok_and(|(_, waited)| !waited.timed_out())
     }
 
     /// Makes this thread one of the crew for `slow`.
@@ -121,6 +157,7 @@ impl Crew {
         CREW.set(Some(Arc::clone(self)));
     }
 
+    #[cfg(test)]
     pub(super) fn workers(&self) -> usize {
         self.workers.load(Ordering::SeqCst)
     }
@@ -201,7 +238,7 @@ impl Crew {
     }
 
     /// A worker begins to wait elsewhere; the last one that could run is replaced.
-    fn leave_queue(&self) {
+    fn leave_queue(self: &Arc<Self>) {
         if self.runnable.fetch_sub(1, Ordering::SeqCst) > 1 || self.call() {
             return;
         }

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -161,7 +161,6 @@ struct Shared<H> {
     losses: Losses,
     /// How many of them the log has.
     losses_told: AtomicU64,
-    gone: (Mutex<()>, Condvar),
 }
 
 /// Tells from any thread how many datagrams a [`DatagramServer`] has lost, while it serves and after.
@@ -288,7 +287,6 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             service_due: AtomicU64::new(0),
             losses,
             losses_told: AtomicU64::new(0),
-            gone: (Mutex::new(()), Condvar::new()),
         });
         Ok(Self { shared, file, options, kind: PhantomData })
     }
@@ -347,7 +345,8 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         }
     }
 
-    /// Serves until [`Stopper::shutdown`] is called, and then what has come by then, for 10 s at most.
+    /// Serves until [`Stopper::shutdown`] is called, and then what has come by then, for 10 s at most. When it returns the
+    /// address is free and the handler has been dropped, unless it still runs somewhere.
     ///
     /// # Errors
     /// When the workers can't be started.
@@ -355,7 +354,10 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         let Self { shared, file, options, .. } = self;
         let crew = Crew::new(options.workers_max.max(options.workers));
         let (weak, its_crew) = (Arc::downgrade(&shared), Arc::downgrade(&crew));
-        crew.on_hire(move |spare| start_worker(&weak, &its_crew, spare));
+        crew.on_hire(move |spare| {
+            let (shared, crew) = (weak.upgrade()?, its_crew.upgrade()?);
+            Some(Box::new(move || shared.work(&crew, spare)))
+        });
         let started = (0..options.workers.max(1)).try_for_each(|_| crew.hire(false));
         if started.is_err() {
             shared.stop.request();
@@ -368,9 +370,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         // Who comes now finds nobody; who has come is answered.
         drop(file);
         ignore_all(&shared.socket);
-        let (mutex, condvar) = &shared.gone;
-        let left = condvar.wait_timeout_while(lock(mutex), FAREWELL, |()| crew.workers() > 0);
-        if left.is_ok_and(|(_, waited)| waited.timed_out()) {
+        if !crew.wait_until_gone(FAREWELL) {
             log::warn!("what had come was not handled in {} s; the rest of it is dropped", FAREWELL.as_secs());
             shared.is_over.store(true, Ordering::SeqCst);
         }
@@ -380,19 +380,9 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
     }
 }
 
-fn start_worker<H: DatagramHandler>(shared: &Weak<Shared<H>>, crew: &Weak<Crew>, spare: bool) -> io::Result<()> {
-    let (Some(shared), Some(crew)) = (shared.upgrade(), crew.upgrade()) else {
-        return Err(io::Error::other("the server is gone"));
-    };
-    let name = if spare { "spare" } else { "worker" };
-    thread::Builder::new().name(name.to_owned()).spawn(move || shared.work(&crew, spare))?;
-    Ok(())
-}
-
 impl<H: DatagramHandler> Shared<H> {
     /// A worker's life.
-    fn work(&self, crew: &Arc<Crew>, spare: bool) {
-        crew.join();
+    fn work(&self, crew: &Crew, spare: bool) {
         let mut buffer = vec![0; self.datagram_bytes_max];
         let mut idle_since = Instant::now();
         loop {
@@ -421,8 +411,6 @@ impl<H: DatagramHandler> Shared<H> {
             }
             self.service_actions();
         }
-        drop(lock(&self.gone.0));
-        self.gone.1.notify_all();
     }
 
     /// Waits for a datagram, or a stop.

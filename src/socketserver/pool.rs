@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use super::clients::Clients;
-use super::crew::Crew;
+use super::crew::{Crew, Life};
 use super::handler::{Call, Conn, End, Handler, Interest, Next, Wake, Waker};
 use super::options::Options;
 use super::parking::{Connection, Parking, ParkingLot, SlotId, Wait, lock};
@@ -110,7 +110,7 @@ impl<H: Handler> Pool<H> {
             spare_idle_timeout: options.spare_idle_timeout,
         });
         let weak = Arc::downgrade(&pool);
-        pool.crew.on_hire(move |spare| start_worker(&weak, spare));
+        pool.crew.on_hire(move |spare| weak.upgrade().map(|pool| Box::new(move || pool.work_on(spare)) as Life));
         Ok(pool)
     }
 
@@ -138,7 +138,7 @@ impl<H: Handler> Pool<H> {
     /// Ends every connection: what is under way may finish in this time; then the workers leave.
     pub(super) fn wind_down(&self, until: Instant) {
         let time_left = until.saturating_duration_since(Instant::now());
-        if !self.wait_until(time_left, || self.lot.occupied() == 0) {
+        if !self.wait_until_empty(time_left) {
             log::warn!("{} connections did not finish in time and are cut", self.lot.occupied());
             for (id, connection) in self.lot.clear() {
                 self.end(id, connection, End::Stopped);
@@ -146,16 +146,17 @@ impl<H: Handler> Pool<H> {
         }
         self.crew.end_rest();
         self.push(Job::Leave);
-        self.wait_until(FAREWELL, || self.crew.workers() == 0);
+        self.crew.wait_until_gone(FAREWELL);
     }
 
-    fn wait_until(&self, timeout: Duration, done: impl Fn() -> bool) -> bool {
+    /// Waits until no connection is left; false when that takes longer.
+    fn wait_until_empty(&self, timeout: Duration) -> bool {
         let (mutex, condvar) = &self.gone;
-        let guard = lock(mutex);
-        condvar.wait_timeout_while(guard, timeout, |()| !done()).is_ok_and(|(_, waited)| !waited.timed_out())
+        let waited = condvar.wait_timeout_while(lock(mutex), timeout, |()| self.lot.occupied() > 0);
+        waited.is_ok_and(|(_, waited)| !waited.timed_out())
     }
 
-    /// Says to a stopping server that a connection or a worker is gone.
+    /// Says to a stopping server that a connection is gone.
     fn say_gone(&self) {
         if self.stop.is_requested() {
             drop(lock(&self.gone.0));
@@ -168,8 +169,14 @@ impl<H: Handler> Pool<H> {
     }
 
     /// A worker's life.
+    fn work_on(self: &Arc<Self>, spare: bool) {
+        while unless_panicked(|| self.work(spare)).is_none() {
+            log::error!("a worker panicked outside of its handler; it begins anew");
+        }
+    }
+
+    /// Works until it is told to leave, or nobody needs it.
     fn work(self: &Arc<Self>, spare: bool) {
-        self.crew.join();
         let mut lookout = Lookout { events: Events::new(), ready: Vec::new() };
         let mut idle_since = Instant::now();
         let mut turns = 0;
@@ -384,18 +391,6 @@ impl<H: Handler> Call for Pool<H> {
             self.queue(slot);
         }
     }
-}
-
-fn start_worker<H: Handler>(pool: &Weak<Pool<H>>, spare: bool) -> io::Result<()> {
-    let Some(pool) = pool.upgrade() else { return Err(io::Error::other("the pool is gone")) };
-    let name = if spare { "spare" } else { "worker" };
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
-        while unless_panicked(|| pool.work(spare)).is_none() {
-            log::error!("a worker panicked outside of its handler; it begins anew");
-        }
-        pool.say_gone();
-    })?;
-    Ok(())
 }
 
 /// What this gives; nothing when it panicked. What it panicked with may panic once more when it is dropped, and is then

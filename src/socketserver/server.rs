@@ -113,7 +113,8 @@ impl<H: Handler> Server<H> {
     }
 
     /// Serves until [`Stopper::shutdown`] is called. Then it accepts what the backlog holds, lets what is under way finish
-    /// (`options.stop_timeout`), and returns when all connections are closed.
+    /// (`options.stop_timeout`), and returns when all connections are closed; the handler has been dropped then, unless it
+    /// still runs somewhere.
     ///
     /// # Errors
     /// When the pool or its threads can't be started.
