@@ -187,43 +187,39 @@ impl<S> ParkingLot<S> {
         let mut state = lock(&slot.state);
         // Looked at under the lock: whoever tells the parked of a stop comes either before, and this sees it, or after,
         // and finds the connection parked.
-        if let Some(wake) = state.news(stop.is_requested()) {
+        if let Some(wake) = state.cause_for_turn(&connection, interest, stop.is_requested()) {
             state.place = Place::Queued(connection, wake);
-            return Parking::Requeue;
-        }
-        if interest == Interest::Read && connection.stream.has_read_ahead() {
-            state.place = Place::Queued(connection, Wake::Ready);
-            return Parking::Requeue;
-        }
-        // Asked for only here, and not by a turn in vain: a handler may read as a blocked worker, and would wait.
-        if state.lasts(&connection, interest) && mem::take(&mut state.missed) && connection.stream.has_bytes() {
-            state.place = Place::Queued(connection, Wake::Ready);
             return Parking::Requeue;
         }
         slot.deadline.store(self.microseconds(deadline), Ordering::Relaxed);
         state.idle = idle;
         state.looks_before = self.looks.load(Ordering::SeqCst);
-        if state.lasts(&connection, interest) {
-            state.place = Place::Parked(connection);
-            return Parking::Done;
+        if !state.lasts(&connection, interest)
+            && let Err(error) = self.arm(id, &mut state, &mut connection, interest)
+        {
+            return Parking::Failed(connection, error);
         }
+        state.place = Place::Parked(connection);
+        Parking::Done
+    }
+
+    /// Has the poller watch for this from now on. Events of earlier armings are stale then.
+    fn arm(
+        &self,
+        id: SlotId,
+        state: &mut State<S>,
+        connection: &mut Connection<S>,
+        interest: Interest,
+    ) -> std::io::Result<()> {
         state.arming = state.arming.wrapping_add(1);
         (state.missed, state.final_told) = (false, false);
-        if interest == Interest::Neither && connection.hang_up_told {
-            // What it was armed for before is stale now.
-            connection.armed = Some(interest);
-            state.place = Place::Parked(connection);
-            return Parking::Done;
+        let has_heard_all = interest == Interest::Neither && connection.hang_up_told;
+        if !has_heard_all {
+            let key = key(id, state.arming);
+            self.poller.arm(&connection.stream, key, interest, connection.armed.is_some())?;
         }
-        let key = key(id, state.arming);
-        match self.poller.arm(&connection.stream, key, interest, connection.armed.is_some()) {
-            Ok(()) => {
-                connection.armed = Some(interest);
-                state.place = Place::Parked(connection);
-                Parking::Done
-            }
-            Err(error) => Parking::Failed(connection, error),
-        }
+        connection.armed = Some(interest);
+        Ok(())
     }
 
     /// A look for events begins; its number.
@@ -386,6 +382,19 @@ impl<S> State<S> {
 
     fn is_idle(&self) -> bool {
         self.idle && matches!(self.place, Place::Parked(_))
+    }
+
+    /// Why it has to have a turn at once, before it can wait for this, if it has to.
+    fn cause_for_turn(&mut self, connection: &Connection<S>, interest: Interest, is_stopping: bool) -> Option<Wake> {
+        if let Some(wake) = self.news(is_stopping) {
+            return Some(wake);
+        }
+        let has_read_ahead = interest == Interest::Read && connection.stream.has_read_ahead();
+        // What was missed is looked for only here, and not by a turn in vain: a handler may read as a blocked worker, and
+        // would wait.
+        let is_ready = has_read_ahead
+            || self.lasts(connection, interest) && mem::take(&mut self.missed) && connection.stream.has_bytes();
+        is_ready.then_some(Wake::Ready)
     }
 
     /// What happened while the connection was in a worker's hands.
