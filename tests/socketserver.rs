@@ -25,6 +25,7 @@ use salver::socketserver::{
     background, blocking, slow,
 };
 use support::PATIENCE;
+use support::process::raise_descriptor_limit;
 
 /// A server in this process, stopped when it is dropped.
 struct Running {
@@ -151,19 +152,23 @@ fn echo_handler() -> impl Handler {
 
 #[test]
 fn many_clients_are_served_at_once_by_few_workers() {
+    raise_descriptor_limit();
     for workers in [1, 2] {
-        let server = Running::start(echo_handler(), workers);
+        let mut server = Running::start(echo_handler(), workers);
         let mut clients: Vec<_> = (0..500).map(|_| server.connect()).collect();
         for round in 0..3u8 {
             for client in &mut clients {
                 assert_eq!(ask(client, &[round; 64]), [round; 64]);
             }
         }
+        drop(clients);
+        server.stop();
     }
 }
 
 #[test]
 fn two_hundred_blocking_clients_are_served_at_once() {
+    raise_descriptor_limit();
     let everyone_is_there = Arc::new(Barrier::new(200));
     let server = Running::start(
         blocking(move |stream| {
@@ -771,8 +776,10 @@ fn no_turn_comes_for_bytes_that_were_read_already() {
         client.write_all(b"[").unwrap();
         told.recv_timeout(PATIENCE).unwrap();
         client.write_all(b"]").unwrap();
-        // The other worker has seen that event when it answers another client.
-        assert_eq!(ask(&mut server.connect(), b"."), b".");
+        // The other worker has seen that event when it answers another client for the second time: the first turn of that
+        // may come of a look before the event.
+        let mut other = server.connect();
+        assert_eq!([ask(&mut other, b"."), ask(&mut other, b".")], [b".", b"."]);
         release.send(()).unwrap();
         let mut answer = [0; 1];
         client.read_exact(&mut answer).unwrap();

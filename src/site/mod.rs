@@ -13,7 +13,7 @@ mod redirects;
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::{fmt, io};
+use std::{fmt, io, iter};
 
 use ::http::{Method, StatusCode, header};
 use log::trace;
@@ -183,8 +183,10 @@ impl Handler for Sites {
     }
 
     fn service_actions(&self) {
-        self.default.mounts.all().for_each(Files::service_actions);
-        self.hosts.iter().flat_map(|(_, site)| site.mounts.all()).for_each(Files::service_actions);
+        for site in iter::once(&self.default).chain(self.hosts.iter().map(|(_, site)| site)) {
+            site.mounts.all().for_each(Files::service_actions);
+            site.gate.iter().for_each(Gate::service_actions);
+        }
     }
 }
 

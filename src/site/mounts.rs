@@ -100,6 +100,13 @@ impl Mounts {
 
     /// Answers a request for this canonical path, in the place of its own.
     pub(super) fn handle(&self, request: &Request<'_>, path: &[u8]) -> Response {
+        if let Some((prefix, _, [])) = self.mount_of(path)
+            && matches!(request.method, Method::GET | Method::HEAD)
+            && !self.rest.hides(path)
+        {
+            trace!(target: ROUTE, "mount: {prefix} is a directory, which has a slash at its end");
+            return self.rest.dressed(moved(StatusCode::MOVED_PERMANENTLY, location(prefix, request)), path);
+        }
         self.answer(request, path, Files::handle)
     }
 
@@ -114,19 +121,20 @@ impl Mounts {
     }
 
     fn answer(&self, request: &Request<'_>, path: &[u8], answer: fn(&Files, &Request<'_>) -> Response) -> Response {
-        let beneath = |(prefix, files)| Some((prefix, files, path.strip_prefix(String::as_bytes(prefix))?));
-        let mut mounted = self.mounted.iter().map(|(prefix, files)| (prefix, files)).filter_map(beneath);
-        match mounted.find(|(_, _, rest)| matches!(rest, [] | [b'/', ..])) {
-            Some((prefix, _, [])) if matches!(request.method, Method::GET | Method::HEAD) && !self.rest.hides(path) => {
-                trace!(target: ROUTE, "mount: {prefix} is a directory, which has a slash at its end");
-                self.rest.dressed(moved(StatusCode::MOVED_PERMANENTLY, location(prefix, request)), path)
-            }
+        match self.mount_of(path) {
             Some((prefix, files, rest)) => {
                 trace!(target: ROUTE, "mount: {prefix} is {}", files.root().display());
                 answer(files, &at(request, if rest.is_empty() { b"/" } else { rest }))
             }
             None => answer(&self.rest, &at(request, path)),
         }
+    }
+
+    /// The mount that this path lies in, and the rest of the path: nothing, or what begins with a slash.
+    fn mount_of<'p>(&self, path: &'p [u8]) -> Option<(&String, &Files, &'p [u8])> {
+        let beneath = |(prefix, files)| Some((prefix, files, path.strip_prefix(String::as_bytes(prefix))?));
+        let mut mounted = self.mounted.iter().map(|(prefix, files)| (prefix, files)).filter_map(beneath);
+        mounted.find(|(_, _, rest)| matches!(rest, [] | [b'/', ..]))
     }
 }
 

@@ -75,7 +75,7 @@ fn accept_forever<H: Handler>(listener: &mut Listener, shards: &mut Shards<H>, s
     let mut complaints = Complaints::default();
     while !stop.is_requested() {
         wait(&[listener.as_fd(), stop.as_fd()], None);
-        match accept_all(listener, shards, stop, &mut complaints) {
+        match accept_all(listener, shards, stop, None, &mut complaints) {
             Rest::Empty => {}
             Rest::Full if !is_ready(listener) => {}
             Rest::Full => {
@@ -101,27 +101,34 @@ fn accept_last<H: Handler>(
     complaints: &mut Complaints,
 ) {
     let until = Instant::now() + LAST_CALL;
-    let no_others_come = listener.ignore_newcomers();
+    let somebody_may_be_on_the_way = listener.is_approached();
+    // Where newcomers can't be ignored, they are taken as well until then.
+    let until_if_others_come = (!listener.ignore_newcomers()).then_some(until);
     loop {
-        let rest = accept_all(listener, shards, stop, complaints);
+        let rest = accept_all(listener, shards, stop, until_if_others_come, complaints);
         let time_left = until.saturating_duration_since(Instant::now());
+        let is_over = time_left.is_zero() && until_if_others_come.is_some();
         match rest {
-            Rest::Empty if no_others_come && wait(&[listener.as_fd()], Some(time_left)) => {}
+            Rest::Empty if somebody_may_be_on_the_way && !is_over && wait(&[listener.as_fd()], Some(time_left)) => {}
             Rest::Full if !time_left.is_zero() => wait_for_vacancy(shards, None, time_left),
             _ => return,
         }
     }
 }
 
-/// Takes every connection that is ready, each after a slot for it.
+/// Takes every connection that is ready, each after a slot for it; not for longer than that, where there is an end.
 fn accept_all<H: Handler>(
     listener: &Listener,
     shards: &mut Shards<H>,
     stop: &Arc<Stop>,
+    until: Option<Instant>,
     complaints: &mut Complaints,
 ) -> Rest {
     let mut taken = 0;
     loop {
+        if taken > 0 && until.is_some_and(|until| Instant::now() >= until) {
+            return Rest::Empty;
+        }
         let Some((pool, id)) = shards.reserve() else { return Rest::Full };
         match listener.accept(stop) {
             Ok(stream) => {

@@ -8,6 +8,7 @@ use std::{io, thread};
 
 use super::parking::lock;
 use super::pool::unless_panicked;
+use super::throttle::Throttle;
 
 thread_local! {
     /// The crew that this thread works in.
@@ -67,6 +68,8 @@ pub(super) struct Crew {
     /// What a new worker does.
     duty: OnceLock<Box<Duty>>,
     said_full: AtomicBool,
+    /// Lines of the log about workers that could not be started.
+    not_started: Throttle,
     /// Threads that have not let go of everything yet: a worker that has left may still be about to.
     threads: Mutex<usize>,
     /// For who waits for the last of them.
@@ -100,6 +103,7 @@ impl Crew {
             called: Condvar::new(),
             duty: OnceLock::new(),
             said_full: AtomicBool::new(false),
+            not_started: Throttle::default(),
             threads: Mutex::new(0),
             last_gone: Condvar::new(),
         })
@@ -243,7 +247,7 @@ impl Crew {
             return;
         }
         if let Err(error) = self.hire(true) {
-            log::warn!("no spare worker could be started: {error}");
+            self.not_started.say(log::Level::Warn, format_args!("no spare worker could be started: {error}"));
         }
     }
 

@@ -48,6 +48,9 @@ const SEND_PAUSE_MAX: Duration = Duration::from_millis(50);
 /// How long a stop waits for what has come to be handled.
 const FAREWELL: Duration = Duration::from_secs(10);
 
+/// How long then for each worker to finish what it is at.
+const LAST_FAREWELL: Duration = Duration::from_millis(500);
+
 /// What to do with datagrams. One handler serves them all, from several threads at once; a panic costs the reply to one
 /// datagram. For work that takes long or waits there is [`slow`](super::slow).
 pub trait DatagramHandler: Send + Sync + 'static {
@@ -373,6 +376,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         if !crew.wait_until_gone(FAREWELL) {
             log::warn!("what had come was not handled in {} s; the rest of it is dropped", FAREWELL.as_secs());
             shared.is_over.store(true, Ordering::SeqCst);
+            crew.wait_until_gone(LAST_FAREWELL);
         }
         // The last count: the socket goes now.
         shared.tell_losses();

@@ -144,6 +144,12 @@ impl Listener {
         Ok(Address::of(Some(getsockname(self)?)))
     }
 
+    /// Whether somebody may have begun to connect whom it doesn't see yet: an open handshake, first bytes that are awaited,
+    /// a full backlog.
+    pub(super) fn is_approached(&self) -> bool {
+        !self.is_shared && (matches!(self.socket, Accepting::Tcp(_)) || self.file.is_some())
+    }
+
     /// Ignores who begins to connect from now on, and still takes who has begun: nobody ends in the backlog that is
     /// thrown away with the socket. False where the system can't.
     pub(super) fn ignore_newcomers(&mut self) -> bool {

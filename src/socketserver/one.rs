@@ -23,15 +23,17 @@ impl Call for Bell {
 
 /// Serves a connection as a worker does, turn by turn, and waits in between; `finish` is told of its end.
 pub(super) fn serve_one<H: Handler>(handler: &H, mut stream: Stream, stop: &Stop) -> io::Result<()> {
-    if !handler.verify(stream.peer()) {
-        return Ok(());
-    }
     let bell = Arc::new(Bell(Alarm::new()?));
     let pool: Weak<dyn Call> = Arc::<Bell>::downgrade(&bell);
     let waker = Waker { pool, slot: 0, tenancy: 0 };
-    let Some(mut session) = unless_panicked(|| handler.setup(&Conn { stream: &stream, waker: &waker })) else {
-        log::error!("{}: a handler panicked; the connection is closed", stream.peer());
-        return Ok(());
+    let set_up = || handler.verify(stream.peer()).then(|| handler.setup(&Conn { stream: &stream, waker: &waker }));
+    let mut session = match unless_panicked(set_up) {
+        Some(Some(session)) => session,
+        Some(None) => return Ok(()),
+        None => {
+            log::error!("{}: a handler panicked; the connection is closed", stream.peer());
+            return Ok(());
+        }
     };
     let end = unless_panicked(|| take_turns(handler, &mut session, &mut stream, &bell.0, stop));
     let end = end.unwrap_or_else(|| {

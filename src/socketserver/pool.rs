@@ -38,8 +38,11 @@ const SCAN_INTERVAL_STOPPING: Duration = Duration::from_millis(50);
 /// A worker that always finds a job looks for events after so many.
 const TURNS_BETWEEN_LOOKS: u32 = 16;
 
-/// How long a stop waits for workers after the last connection is gone or given up.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a stop waits for workers after the last connection is gone: they only have to leave, however busy the machine.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// The same where a handler still runs that was given up.
+const FAREWELL_GIVEN_UP: Duration = Duration::from_millis(500);
 
 /// When places are wanted one connection of so many gives way, if it is idle: a look for those that are costs a look at
 /// all.
@@ -140,13 +143,20 @@ impl<H: Handler> Pool<H> {
         let time_left = until.saturating_duration_since(Instant::now());
         if !self.wait_until_empty(time_left) {
             log::warn!("{} connections did not finish in time and are cut", self.lot.occupied());
-            for (id, connection) in self.lot.clear() {
-                self.end(id, connection, End::Stopped);
-            }
+            self.cut_all();
         }
         self.crew.end_rest();
         self.push(Job::Leave);
-        self.crew.wait_until_gone(FAREWELL);
+        let is_empty = self.lot.occupied() == 0;
+        self.crew.wait_until_gone(if is_empty { FAREWELL } else { FAREWELL_GIVEN_UP });
+        // Those that a worker had in its hands before, and parked since.
+        self.cut_all();
+    }
+
+    fn cut_all(&self) {
+        for (id, connection) in self.lot.clear() {
+            self.end(id, connection, End::Stopped);
+        }
     }
 
     /// Waits until no connection is left; false when that takes longer.

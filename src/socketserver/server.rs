@@ -121,23 +121,25 @@ impl<H: Handler> Server<H> {
     pub fn serve_forever(self) -> io::Result<()> {
         let shards = Pool::shards(self.handler, &self.options, &self.stop)?;
         let workers = self.options.of_each_shard();
-        let started = shards.iter().zip(workers).try_for_each(|(shard, options)| shard.start(options.workers));
-        let acceptors = started.and_then(|()| {
-            let acceptors = self.listeners.into_iter().map(|listener| {
+        let mut started = shards.iter().zip(workers).try_for_each(|(shard, options)| shard.start(options.workers));
+        let mut acceptors = Vec::new();
+        for listener in self.listeners {
+            started = started.and_then(|()| {
                 let (shards, stop) = (Shards::new(shards.clone()), Arc::clone(&self.stop));
-                thread::Builder::new().name("acceptor".to_owned()).spawn(move || acceptor::run(listener, shards, &stop))
+                let accept = move || acceptor::run(listener, shards, &stop);
+                acceptors.push(thread::Builder::new().name("acceptor".to_owned()).spawn(accept)?);
+                Ok(())
             });
-            acceptors.collect::<io::Result<Vec<_>>>()
-        });
-        match &acceptors {
-            Ok(_) => wait_for(&self.stop),
+        }
+        match &started {
+            Ok(()) => wait_for(&self.stop),
             Err(_) => self.stop.request(),
         }
-        let acceptors = acceptors.map(|threads| threads.into_iter().for_each(|thread| drop(thread.join())));
+        acceptors.into_iter().for_each(|thread| drop(thread.join()));
         let until = Instant::now() + self.options.stop_timeout.min(STOP_TIMEOUT_MAX);
         shards.iter().for_each(|shard| shard.say_stop());
         shards.iter().for_each(|shard| shard.wind_down(until));
-        acceptors
+        started
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is served while connections are tried, and a log that is read.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::Once;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -44,6 +46,14 @@ const fn numbered<const BYTES: usize>() -> [u8; BYTES] {
     bytes
 }
 
+/// Waits until files have the tags and dates that they keep: not while they are so young that a change might not show.
+fn until_settled(root: &Path) {
+    let changed = u64::try_from(fs::metadata(root).unwrap().ctime()).unwrap();
+    while UNIX_EPOCH + Duration::from_secs(changed + 2) > SystemTime::now() {
+        thread::yield_now();
+    }
+}
+
 /// A file of each kind that isn't served, too.
 pub struct Site(TempDir);
 
@@ -64,6 +74,7 @@ impl Site {
         symlink("../outside.txt", root.join("out")).unwrap();
         symlink("a.txt", root.join("in")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
+        until_settled(&root);
         site
     }
 

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -46,12 +46,17 @@ fn no_stop_under_load_resets_who_has_asked() {
 /// So long a client waits for a connection: who begins to connect during a stop gets none.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// A stop waits 200 ms for the first bytes of who is about to connect; a client that was kept from sending them, as it may
+/// be on a loaded machine, isn't waited for.
+const PROMPT: Duration = Duration::from_millis(100);
+
 /// Asks until it stops and nobody can connect any more; tells which requests got no answer although they should.
 fn ask_until_refused(address: SocketAddr, keeps: bool, answered: &AtomicUsize, stopping: &AtomicBool) -> Vec<String> {
     let request = get("/", if keeps { "" } else { "Connection: close\r\n" });
     let mut lost = Vec::new();
     loop {
         let is_stopping = stopping.load(Ordering::SeqCst);
+        let began = Instant::now();
         let Ok(mut stream) = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) else {
             if is_stopping {
                 return lost;
@@ -60,7 +65,9 @@ fn ask_until_refused(address: SocketAddr, keeps: bool, answered: &AtomicUsize, s
         };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         for earlier in 0.. {
-            match ask(&mut stream, &request) {
+            let (answer, written) = ask(&mut stream, &request);
+            let is_late = earlier == 0 && stopping.load(Ordering::SeqCst) && written - began > PROMPT;
+            match answer {
                 Ok(answer) if answer.ends_with("\r\n\r\nhome") => {
                     answered.fetch_add(1, Ordering::Relaxed);
                     if answer.contains("Connection: close\r\n") {
@@ -69,6 +76,7 @@ fn ask_until_refused(address: SocketAddr, keeps: bool, answered: &AtomicUsize, s
                 }
                 // The server has closed an idle connection in order, and this client can ask again elsewhere.
                 Ok(answer) if answer.is_empty() && earlier > 0 => break,
+                _ if is_late => break,
                 other => {
                     lost.push(format!("{other:?} after {earlier} answers"));
                     break;
@@ -78,16 +86,21 @@ fn ask_until_refused(address: SocketAddr, keeps: bool, answered: &AtomicUsize, s
     }
 }
 
-/// The answer, as far as it goes.
-fn ask(stream: &mut TcpStream, request: &str) -> Result<String, ErrorKind> {
+/// The answer, as far as it goes, and when the request was written.
+fn ask(stream: &mut TcpStream, request: &str) -> (Result<String, ErrorKind>, Instant) {
     // A peer that has closed may not be written to, and its farewell is still to be read.
     let written = stream.write_all(request.as_bytes()).map_err(|error| error.kind());
+    let written_at = Instant::now();
+    (read(stream).map_err(|error| written.err().unwrap_or(error)), written_at)
+}
+
+fn read(stream: &mut TcpStream) -> Result<String, ErrorKind> {
     let (mut answer, mut bytes) = (Vec::new(), [0; 4096]);
     while !answer.ends_with(b"\r\n\r\nhome") {
         match stream.read(&mut bytes) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(&bytes[..count]),
-            Err(error) => return Err(written.err().unwrap_or(error.kind())),
+            Err(error) => return Err(error.kind()),
         }
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -477,6 +477,14 @@ fn what_is_wrong_stops_the_start() {
         ),
         ("users = ['ANNA', 'ANNA']", "user anna is there twice"),
         ("users_file = \"good\"\nusers = ['ANNA']", "good:1: user anna is there twice"),
+        (
+            "allow_from = [\"/a 10.0.0.1\", \"10.0.0.0/8\", \"/a 10.0.0.2\"]",
+            "'/a 10.0.0.2': its pattern comes again after another one; expected lines about one pattern in a row",
+        ),
+        (
+            "allow_from = [\"10.0.0.0/8\", \"/a 10.0.0.1\", \"/* 10.0.0.2\"]",
+            "'/* 10.0.0.2': its pattern comes again after another one",
+        ),
         ("allow_from = [\"10.0.0.1/8\"]", "'10.0.0.1/8' has bits behind its prefix; expected 10.0.0.0/8"),
         (
             "deny_from = [\"localhost\"]",

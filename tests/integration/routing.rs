@@ -441,10 +441,15 @@ fn what_is_put_in_the_place_of_another_leads_nowhere_else() {
         ("/p /p/ 200!", "/p", "200 p"),
         ("/p/ /p 200!", "/p/", "200 p"),
         ("/api/* /:splat.html 200", "/api/p/", "200 p"),
+        // The bare path of a mount.
+        ("/* /m 200", "/users/7", "200 z"),
+        ("/m/* /m 200!", "/m/", "200 z"),
+        ("/tod /m 200", "/tod", "200 z"),
     ] {
         for slash in ["auto", "always", "never"] {
-            let server =
-                Salver::start(&site, &["--redirect", rule, "--trailing-slash", slash, "-H", "Cache-Control: no-store"]);
+            let mount = format!("/m={}", site.join("z").display());
+            let flags = ["--redirect", rule, "--trailing-slash", slash, "-H", "Cache-Control: no-store", "--mount"];
+            let server = Salver::start(&site, &[&flags[..], &[&mount]].concat());
             let found = outcome(&server, target, BROWSER);
             assert!(found.starts_with(expected), "{rule} {slash}: {found}");
             let is_fallback = rule.starts_with("/* ") && expected.starts_with("200");

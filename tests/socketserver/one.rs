@@ -91,6 +91,31 @@ fn blocking_code_and_deadlines_and_panics_are_as_ever() {
     assert_eq!(ends.try_iter().collect::<Vec<_>>(), ["Closed"]);
 }
 
+/// Doesn't get as far as a session.
+struct Unverifiable;
+
+impl Handler for Unverifiable {
+    type Session = ();
+
+    fn verify(&self, _peer: &Peer) -> bool {
+        panic!("as it was asked to")
+    }
+
+    fn setup(&self, _connection: &Conn<'_>) {}
+
+    fn handle(&self, (): &mut (), _stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
+        Ok(Next::Close)
+    }
+}
+
+#[test]
+fn a_panic_before_the_session_costs_the_connection_alone() {
+    let server = Server::bind("127.0.0.1:0", Unverifiable).unwrap();
+    let mut client = connect(&server);
+    assert!(server.handle_one().unwrap());
+    expect_end(&mut client);
+}
+
 #[test]
 fn what_was_read_ahead_is_not_waited_for() {
     let server = Server::bind("127.0.0.1:0", line_by_line()).unwrap();

@@ -31,7 +31,7 @@ use log::{Level, trace};
 use self::hash::Hash;
 #[cfg(feature = "auth")]
 use self::passwords::Passwords;
-use self::rules::Who;
+use self::rules::{Who, is_everything};
 #[cfg(not(feature = "auth"))]
 use self::without::{Hash, Passwords};
 use crate::files::{Areas, Audience, Pattern};
@@ -152,6 +152,10 @@ impl Access {
                 return mistake("auth", format!("'{rule}': there is no user {name}"));
             }
         }
+        if let Some(rule) = scattered(&self.allow_from) {
+            let what = "its pattern comes again after another one; expected lines about one pattern in a row";
+            return mistake("allow_from", format!("'{rule}': {what}"));
+        }
         if self.auth.len() + self.allow_from.len() + self.deny_from.len() > Areas::MAX - 1 {
             return mistake(
                 if self.auth.is_empty() { "allow_from" } else { "auth" },
@@ -235,10 +239,15 @@ impl Gate {
     /// The bit of a new area.
     fn add(&mut self, pattern: Option<Pattern>, audience: Audience) -> u64 {
         // What covers everything needs no matching.
-        let pattern = pattern.filter(|pattern| pattern.to_string() != "/*");
+        let pattern = pattern.filter(|pattern| !is_everything(pattern));
         let number = self.areas.add(pattern, audience);
         self.is_closed |= number.is_none();
         number.map_or(0, |number| 1 << number)
+    }
+
+    /// Tells what was left out of the log.
+    pub(super) fn service_actions(&self) {
+        self.not_let_in.catch_up();
     }
 
     /// Begins with a request.
@@ -256,16 +265,25 @@ impl Gate {
     }
 }
 
-/// Rules about the same pattern are one.
+/// Rules in a row about the same pattern are one.
 fn grouped(rules: Vec<NetworkRule>) -> Vec<(Option<Pattern>, Networks)> {
     let mut groups: Vec<(Option<Pattern>, Networks)> = Vec::new();
-    for NetworkRule { pattern, networks, .. } in rules {
-        match groups.iter_mut().find(|(other, _)| *other == pattern) {
-            Some((_, group)) => group.extend([networks]),
-            None => groups.push((pattern, networks)),
+    for rule in rules {
+        match groups.last_mut() {
+            Some((pattern, group)) if pattern.as_ref() == rule.part() => group.extend([rule.networks]),
+            _ => groups.push((rule.part().cloned(), rule.networks)),
         }
     }
     groups
+}
+
+/// The first rule whose pattern came before, but not right before it: of two such it isn't clear which one is the last.
+fn scattered(rules: &[NetworkRule]) -> Option<&NetworkRule> {
+    let comes_again = |at: usize| {
+        let (part, before) = (rules[at].part(), &rules[..at]);
+        before.last().is_some_and(|last| last.part() != part) && before.iter().any(|rule| rule.part() == part)
+    };
+    (0..rules.len()).find(|at| comes_again(*at)).map(|at| &rules[at])
 }
 
 /// What credentials turn out to be.

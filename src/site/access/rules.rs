@@ -69,6 +69,18 @@ pub struct NetworkRule {
     pub(super) networks: Networks,
 }
 
+impl NetworkRule {
+    /// What part of the site it is about; none: all of it.
+    pub(super) fn part(&self) -> Option<&Pattern> {
+        self.pattern.as_ref().filter(|pattern| !is_everything(pattern))
+    }
+}
+
+/// Whether a pattern covers every path.
+pub(super) fn is_everything(pattern: &Pattern) -> bool {
+    pattern.to_string() == "/*"
+}
+
 impl FromStr for NetworkRule {
     type Err = String;
 

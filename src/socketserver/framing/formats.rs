@@ -139,7 +139,8 @@ impl Format for Delimiter {
         bytes.extend_from_slice(content);
         bytes.extend_from_slice(&self.delimiter);
         // Looked for in both: the end of the content and the start of the delimiter may make one.
-        if self.position(&bytes[start..]) != Some(content.len()) {
+        let loses_cr = self.strips_cr && content.ends_with(b"\r");
+        if loses_cr || self.position(&bytes[start..]) != Some(content.len()) {
             bytes.truncate(start);
             return Err(FrameError::HoldsDelimiter);
         }

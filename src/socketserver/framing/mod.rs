@@ -275,7 +275,7 @@ mod tests {
         /// However the stream was cut into reads, and whichever way it is read.
         #[test]
         fn what_was_sent_arrives(
-            contents in prop::collection::vec("[a-z-]{0,40}", 0..12),
+            contents in prop::collection::vec("[a-z\r-]{0,40}", 0..12),
             sizes in prop::collection::vec(1_usize..50, 1..8),
         ) {
             for (name, format) in formats() {
