@@ -68,7 +68,8 @@ pub struct Access {
     pub file_users: Users,
     /// What is for users. Default: everything, if there are users.
     pub auth: Vec<UserRule>,
-    /// Networks whose clients are let in; of the patterns that cover a path the last counts.
+    /// Networks whose clients are let in; of the patterns that cover a path the last counts. Rules about one pattern are
+    /// in a row.
     pub allow_from: Vec<NetworkRule>,
     /// Networks whose clients are not, whatever else is said.
     pub deny_from: Vec<NetworkRule>,
