@@ -2,10 +2,11 @@
 
 use std::io;
 
+use super::introduction;
 use super::limits::Limits;
 use crate::socketserver::Stream;
 
-/// A worker's buffer for what it reads: as large as the largest head, and a little more.
+/// A worker's buffer for what it reads: as large as the largest head, or what a proxy says before it, and a little more.
 pub(super) struct Inbox {
     bytes: Vec<u8>,
     start: usize,
@@ -19,9 +20,10 @@ impl Inbox {
 
     /// Begins a turn with what the connection has left over.
     pub(super) fn load(&mut self, unread: &[u8], limits: &Limits) {
-        let capacity = limits.request_line_bytes_max.saturating_add(limits.field_section_bytes_max).saturating_add(64);
-        if self.bytes.len() < capacity.max(unread.len()) {
-            self.bytes.resize(capacity.max(unread.len()), 0);
+        let head = limits.request_line_bytes_max.saturating_add(limits.field_section_bytes_max).saturating_add(64);
+        let capacity = head.max(introduction::BYTES_MAX).max(unread.len());
+        if self.bytes.len() < capacity {
+            self.bytes.resize(capacity, 0);
         }
         self.bytes[..unread.len()].copy_from_slice(unread);
         (self.start, self.end) = (0, unread.len());

@@ -15,8 +15,12 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and protocol, length.
 const FIXED_BYTES: usize = 16;
 
-/// The most that version 2 may say behind that: addresses of UNIX sockets, the longest there are, and some extensions.
-const REST_BYTES_MAX: usize = 1 << 10;
+/// The most that version 2 may say behind that: addresses of UNIX sockets, the longest there are, and extensions, of which
+/// those about TLS may tell names and identities of clouds.
+const REST_BYTES_MAX: usize = 4 << 10;
+
+/// The longest introduction.
+pub(super) const BYTES_MAX: usize = FIXED_BYTES + REST_BYTES_MAX;
 
 /// What has come of an introduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +152,7 @@ mod tests {
         let v4 = [&[192, 0, 2, 1, 192, 0, 2, 2][..], &[0x12, 0x34, 0, 80]].concat();
         check(&binary(0x21, 0x11, &v4), Some("192.0.2.1:4660"));
         check(&binary(0x21, 0x11, &[&v4[..], &[4, 0, 1, 0]].concat()), Some("192.0.2.1:4660"));
+        check(&binary(0x21, 0x11, &[&v4[..], &[4; REST_BYTES_MAX - 12]].concat()), Some("192.0.2.1:4660"));
         let v6 = [[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7], [0; 16]].concat();
         check(&binary(0x21, 0x21, &[&v6[..], &[0, 5, 0, 80]].concat()), Some("[2001:db8::7]:5"));
         check(&binary(0x20, 0x00, &[]), None);
@@ -197,7 +202,7 @@ mod tests {
                     prop_assert!(length <= bytes.len());
                     prop_assert_eq!(read(&[bytes, more].concat()), Ok(complete));
                 }
-                Ok(Introduction::Partial) => prop_assert!(bytes.len() < FIXED_BYTES + REST_BYTES_MAX),
+                Ok(Introduction::Partial) => prop_assert!(bytes.len() < BYTES_MAX),
                 Err(_) => prop_assert!(read(&[bytes, more].concat()).is_err()),
             }
         }

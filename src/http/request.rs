@@ -139,6 +139,15 @@ pub(super) fn parse<'a>(
     Ok(Head { request, framing, keep_alive, expects_continue })
 }
 
+/// The field lines of a head that is refused, which may tell who sent it: none where it isn't complete or well-formed.
+pub(super) fn fields_of<'a>(bytes: &'a [u8], slots: &'a mut FieldSlots<'a>) -> Fields<'a> {
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(bytes, slots) {
+        Ok(httparse::Status::Complete(_)) => Fields::of(parsed.headers),
+        _ => Fields::of(&[]),
+    }
+}
+
 /// The form of the target, and the authority of an absolute-form one.
 fn parse_target<'a>(target: &'a [u8], method: &Method) -> Result<(Target<'a>, Option<&'a [u8]>), Refusal> {
     if *method == Method::CONNECT {

@@ -11,9 +11,10 @@ use log::debug;
 use super::client::{Client, Proxies};
 use super::crowd::Crowd;
 use super::inbox::Inbox;
+use super::introduction::{self, Introduction};
 use super::limits::Limits;
 use super::log::{LogFormat, Record};
-use super::request::Version;
+use super::request::{NO_FIELDS, Version, fields_of};
 use super::response::Response;
 use super::session::{Session, State};
 use super::turn::Turn;
@@ -70,7 +71,8 @@ impl<H: Handler> Service<H> {
 impl<H: Handler> SocketHandler for Service<H> {
     type Session = Session;
 
-    /// 503, if the peer's request is there to be answered; it may try again.
+    /// 503, if the peer's request is there to be answered; it may try again. Of what a proxy sends, the client is told in
+    /// the log; where the introduction is missing, there is nobody to answer.
     fn refuse(&self, stream: &mut Stream) {
         BUFFERS.with_borrow_mut(|buffers| {
             buffers.inbox.load(&[], &self.limits);
@@ -78,9 +80,20 @@ impl<H: Handler> SocketHandler for Service<H> {
             if !matches!(buffers.inbox.read_from(stream), Ok(1..)) {
                 return;
             }
+            let mut sender = Client::Peer(stream.peer());
+            if self.proxies.introduce(stream.peer()) {
+                let read = introduction::read(buffers.inbox.unread());
+                let Ok(Introduction::Complete { bytes, client }) = read else { return };
+                sender = client.map_or(sender, Client::from);
+                buffers.inbox.consume(bytes);
+            }
             let head = buffers.inbox.unread();
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            let (format, client) = (self.lines.format, Client::Peer(stream.peer()));
+            if head.is_empty() {
+                return;
+            }
+            let mut slots = NO_FIELDS;
+            let client = self.proxies.client(sender, fields_of(head, &mut slots));
+            let (format, status) = (self.lines.format, StatusCode::SERVICE_UNAVAILABLE);
             let began = format.is_wanted().then(Instant::now);
             let record = Record::new(format, &buffers.line, (client, None), head, status, began);
             let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };

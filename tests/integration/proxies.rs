@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::{Client, PATIENCE, Salver, Site, get, serving};
 
@@ -60,12 +60,56 @@ fn others_are_not_believed() {
     assert_eq!(server.ask(format!("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n{}", get("/admin/a.txt", ""))).status, 400);
 }
 
+/// What is wrong with a request doesn't hide who sent it, as long as its field lines can be read.
+#[test]
+fn who_is_refused_is_named() {
+    let site = site();
+    let mut server = Salver::start(&site, &["--trust-proxy", "127.0.0.1", "--proxy-header", "x-forwarded-for"]);
+    for (number, (lines, body, status)) in [
+        ("Expect: a miracle\r\n", "", 417),
+        ("Host: twice\r\n", "", 400),
+        ("Content-Length: 1e9\r\n", "", 400),
+        ("Content-Length: 999999999999\r\n", "", 413),
+        ("Transfer-Encoding: chunked\r\n", "no size\r\n", 400),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let lines = format!("{lines}X-Forwarded-For: 192.0.2.{number}\r\n");
+        let request = get("/", &lines).replace("GET", "POST") + body;
+        assert_eq!(server.ask(request).status, status, "{lines}");
+    }
+    assert_eq!(server.ask("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.99\r\nbad\r\n\r\n").status, 400);
+    server.stop();
+    let log = server.log();
+    for (number, status) in [417, 400, 400, 413, 400].into_iter().enumerate() {
+        assert!(log.contains(&format!("Z 192.0.2.{number} \"POST / HTTP/1.1\" {status}")), "{log}");
+        assert!(log.contains(&format!("192.0.2.{number}: refused with {status}")), "{log}");
+    }
+    assert!(!log.contains("192.0.2.99"), "{log}");
+}
+
 fn behind_proxy(site: &Site) -> Salver {
-    Salver::run(serving(site).args(RULE).args(["--trust-proxy", "127.0.0.1"]).env("SALVER_PROXY_PROTOCOL", "true"))
+    Salver::run(&mut with_introductions(site))
+}
+
+fn with_introductions(site: &Site) -> Command {
+    let mut command = serving(site);
+    command.args(RULE).args(["--trust-proxy", "127.0.0.1"]).env("SALVER_PROXY_PROTOCOL", "true");
+    command
 }
 
 fn binary(command: u8, source: [u8; 4]) -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, 0x11, 0, 12], &source, &[127, 0, 0, 1, 0x12, 0x34, 0, 80]].concat()
+}
+
+/// With a TLV of so many bytes behind the addresses.
+fn with_extension(mut introduction: Vec<u8>, bytes: u16) -> Vec<u8> {
+    introduction[14..16].copy_from_slice(&(12 + 3 + bytes).to_be_bytes());
+    introduction.push(0x20);
+    introduction.extend(bytes.to_be_bytes());
+    introduction.resize(introduction.len() + usize::from(bytes), b'x');
+    introduction
 }
 
 #[test]
@@ -80,6 +124,7 @@ fn a_proxy_introduces_its_client_in_either_version() {
         (binary(0x21, [198, 51, 100, 9]), 403),
         // For itself.
         (binary(0x20, [192, 0, 2, 9]), 403),
+        (with_extension(binary(0x21, [192, 0, 2, 9]), 3_000), 200),
     ] {
         // In one piece with the request, and however it may be cut in two; then as single bytes.
         let request = get("/admin/a.txt", "");
@@ -133,6 +178,32 @@ fn who_isnt_introduced_is_not_answered() {
     let mut client = server.connect();
     client.send(format!("PROXY UNKNOWN\r\n{}", get("/", "")));
     assert_eq!(client.reply().status, 200);
+}
+
+/// Who has too many connections is told so after the introduction, which is no request.
+#[test]
+fn who_is_one_too_many_is_introduced_as_well() {
+    let site = site();
+    let mut server = Salver::run(with_introductions(&site).env("SALVER_CONNECTIONS_PER_CLIENT_MAX", "1"));
+    let mut first = server.connect();
+    first.send(format!("PROXY UNKNOWN\r\n{}", get("/", "")));
+    assert_eq!(first.reply().status, 200);
+    let mut beyond = server.connect();
+    let request = get("/", "").replace("GET", "HEAD");
+    beyond.send(format!("PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n{request}"));
+    let reply = beyond.reply_to(&request);
+    assert_eq!((reply.status, reply.field("retry-after")), (503, Some("1")));
+    for nobody in [get("/", ""), "PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n".to_owned()] {
+        let mut beyond = server.connect();
+        beyond.send(&nobody);
+        let mut answer = Vec::new();
+        let _ = beyond.stream.read_to_end(&mut answer);
+        assert_eq!(answer.escape_ascii().to_string(), "", "{nobody}");
+    }
+    server.stop();
+    let log = server.log();
+    assert!(log.contains("Z 192.0.2.1:4711 \"HEAD / HTTP/1.1\" 503"), "{log}");
+    assert_eq!(log.matches("\" 503 ").count(), 1, "{log}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::head_scan::HeadScan;
 use super::introduction::{self, Introduction};
 use super::limits::{Limits, end_of};
 use super::log::Record;
-use super::request::{NO_FIELDS, Refusal, Version, parse, settle_version};
+use super::request::{NO_FIELDS, Refusal, Version, fields_of, parse, settle_version};
 use super::response::Response;
 use super::service::{Buffers, Lines, Service};
 use super::session::{After, Awaited, Session, State};
@@ -407,7 +407,9 @@ impl<'a, H: Handler> Turn<'a, H> {
 
     fn refuse_as(&mut self, refusal: Refusal, head: &[u8]) {
         let Refusal { status, reason } = refusal;
-        let (client, number) = (self.session.sender(self.stream.peer()), status.as_u16());
+        let mut slots = NO_FIELDS;
+        let client = self.proxies.client(self.session.sender(self.stream.peer()), fields_of(head, &mut slots));
+        let number = status.as_u16();
         self.lines.refused.say(Level::Info, format_args!("{client}: refused with {number}: {reason}"));
         let asked = Asked { head_only: head.starts_with(b"HEAD "), version: Version::Http11, keep_alive: false };
         let record = self.record((client, None), head, status, self.began());
