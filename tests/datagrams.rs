@@ -19,13 +19,18 @@ use salver::socketserver::{
 };
 use support::PATIENCE;
 
+/// A name that no other run of the tests has.
+fn named(role: &str) -> String {
+    format!("salver-test-{role}-{}", std::process::id())
+}
+
 /// Sends back what it gets; what was too long it tells the length of, and `panic` makes it panic.
 #[derive(Debug)]
 struct Echo;
 
 impl DatagramHandler for Echo {
     fn verify(&self, peer: &Address) -> bool {
-        *peer != Address::Unix(UnixName::Abstract(b"salver-test-unwanted".to_vec()))
+        *peer != Address::Unix(UnixName::Abstract(named("unwanted").into()))
     }
 
     fn handle(&self, datagram: &[u8], sender: &Sender<'_>) -> io::Result<()> {
@@ -346,6 +351,44 @@ fn losses_are_told_while_it_serves_and_after() {
     assert_eq!(*handled.lock().unwrap() + losses.count(), SENT);
 }
 
+/// What comes to a server that stops was never to be handled.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_comes_after_a_stop_is_not_lost() {
+    let probe = socket2::Socket::from(UdpSocket::bind("127.0.0.1:0").unwrap());
+    if probe.attach_filter(&[socket2::SockFilter::new(6, 0, 0, u32::MAX)]).is_err() {
+        return eprintln!("skipped: this system doesn't let sockets be filtered");
+    }
+    let mut sockets = SocketOptions::default();
+    sockets.receive_buffer_bytes = Some(4_096);
+    let handled = Arc::new(Mutex::new(0));
+    let handler = Counting(Arc::clone(&handled));
+    let server = UdpServer::with(([127, 0, 0, 1], 0).into(), &sockets, handler, Options::default()).unwrap();
+    let (client, losses, stopper) = (client(&server), server.losses(), server.stopper());
+    let holds_it_up = handled.lock().unwrap();
+    with(server, || {
+        let send = || {
+            (0..100).for_each(|_| assert_eq!(client.send(&[0; 100]).unwrap(), 100));
+            losses.count()
+        };
+        let full = Instant::now() + PATIENCE;
+        while send() == 0 {
+            assert!(Instant::now() < full, "there is always room");
+        }
+        stopper.shutdown();
+        let (stopped, mut before) = (Instant::now() + PATIENCE, losses.count());
+        loop {
+            let lost = send();
+            if lost == before {
+                break;
+            }
+            before = lost;
+            assert!(Instant::now() < stopped, "{lost} are lost, and still more");
+        }
+        drop(holds_it_up);
+    });
+}
+
 #[test]
 fn a_unix_socket_echoes_and_its_file_goes_with_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -383,7 +426,7 @@ fn an_unwanted_peer_is_not_heard() {
         client.connect(&path).unwrap();
         client
     };
-    let (unwanted, wanted) = (bound("salver-test-unwanted"), bound(&format!("salver-test-{}", std::process::id())));
+    let (unwanted, wanted) = (bound(&named("unwanted")), bound(&named("wanted")));
     with(server, || {
         unwanted.send(b"hello").unwrap();
         wanted.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -6,9 +6,8 @@
 use std::io;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,13 +18,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::address::{Address, UnixName};
 use super::bind::ListenError;
 use super::crew::{Crew, slow};
-use super::listener::{SocketFile, give_mode, ignore_all, remove_stale, set_buffers};
+use super::listener::{SocketFile, give_mode, remove_stale, set_buffers};
+use super::losses::Losses;
 use super::options::{Options, SocketOptions};
-use super::parking::lock;
 use super::pool::unless_panicked;
 use super::stop::{Stop, Stopper};
 
-/// The longest datagram there is.
+/// The longest datagram of UDP, and what is taken of others where nothing else is asked for: UNIX sockets have longer ones.
 pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 /// What a UDP socket asks the system to keep for it, where nothing is said of that. Datagrams come in bursts, and nobody sends
@@ -166,27 +165,6 @@ struct Shared<H> {
     losses_told: AtomicU64,
 }
 
-/// Tells from any thread how many datagrams a [`DatagramServer`] has lost, while it serves and after.
-#[derive(Clone, Debug)]
-pub struct Losses {
-    /// It closes with the server.
-    socket: Weak<Socket>,
-    counted: Arc<Mutex<u64>>,
-}
-
-impl Losses {
-    /// Datagrams that the system has thrown away so far, as they came faster than they were handled; on Linux.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        let mut counted = lock(&self.counted);
-        if let Some(socket) = self.socket.upgrade() {
-            // The system's count has 32 bits. It is read under the lock: an older one would seem to have gone round.
-            *counted += u64::from(dropped(socket.as_fd()).wrapping_sub(*counted as u32));
-        }
-        *counted
-    }
-}
-
 impl<H: DatagramHandler> DatagramServer<H, Udp> {
     /// Receives at a UDP address: the first one that can be taken, where a name has several. Port 0 is any free one.
     ///
@@ -278,7 +256,7 @@ fn udp_at(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
 impl<H: DatagramHandler, K> DatagramServer<H, K> {
     fn new(socket: Socket, file: Option<SocketFile>, handler: H, options: Options) -> io::Result<Self> {
         let socket = Arc::new(socket);
-        let losses = Losses { socket: Arc::downgrade(&socket), counted: Arc::default() };
+        let losses = Losses::of(&socket);
         let shared = Arc::new(Shared {
             socket,
             handler,
@@ -372,7 +350,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         crew.end_rest();
         // Who comes now finds nobody; who has come is answered.
         drop(file);
-        ignore_all(&shared.socket);
+        shared.losses.end();
         if !crew.wait_until_gone(FAREWELL) {
             log::warn!("what had come was not handled in {} s; the rest of it is dropped", FAREWELL.as_secs());
             shared.is_over.store(true, Ordering::SeqCst);
@@ -474,25 +452,4 @@ impl<H: DatagramHandler> Shared<H> {
             log::warn!("{} datagrams were lost: they came faster than they are handled", lost - told);
         }
     }
-}
-
-/// Datagrams that the system had no room for.
-#[cfg(target_os = "linux")]
-fn dropped(socket: BorrowedFd<'_>) -> u32 {
-    use nix::{getsockopt_impl, libc, sockopt_impl};
-    const DROPS: usize = 8;
-    sockopt_impl!(
-        /// The memory of a socket, and what was dropped for want of it.
-        MemoryInfo,
-        GetOnly,
-        libc::SOL_SOCKET,
-        libc::SO_MEMINFO,
-        [u32; DROPS + 1]
-    );
-    nix::sys::socket::getsockopt(&socket, MemoryInfo).map_or(0, |info| info[DROPS])
-}
-
-#[cfg(not(target_os = "linux"))]
-fn dropped(_socket: BorrowedFd<'_>) -> u32 {
-    0
 }

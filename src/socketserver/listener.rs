@@ -306,19 +306,19 @@ fn ignore_newcomers(_listener: &TcpListener) -> bool {
     false
 }
 
-/// Has the system drop what comes to this socket from now on; where it can't, that goes on being received.
+/// Has the system drop what comes to this socket from now on; false where it can't, and that goes on being received.
 #[cfg(target_os = "linux")]
-pub(super) fn ignore_all(socket: &Socket) {
+pub(super) fn ignore_all(socket: &Socket) -> bool {
     use nix::libc::{BPF_K, BPF_RET};
     use socket2::SockFilter;
     let program = [SockFilter::new((BPF_RET | BPF_K) as u16, 0, 0, 0)];
-    if let Err(error) = socket.attach_filter(&program) {
-        log::debug!("SO_ATTACH_FILTER: {error}");
-    }
+    socket.attach_filter(&program).inspect_err(|error| log::debug!("SO_ATTACH_FILTER: {error}")).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn ignore_all(_socket: &Socket) {}
+pub(super) fn ignore_all(_socket: &Socket) -> bool {
+    false
+}
 
 /// One system call: the new socket doesn't block and isn't inherited by other programs.
 #[cfg(target_os = "linux")]

@@ -65,7 +65,7 @@
 //!
 //! Reading order: `handler` (what a protocol says), `address`, `bind`, `stream`, `listener` and `inherited`, `acceptor` (and
 //! `clients`), `pool` (workers), `queue`, `crew` (spare workers), `parking` and `poller` (who waits, who is ready), `vacancy`,
-//! `server`, `one`; `datagram`, `framing`, `outbox` and `throttle` stand by themselves.
+//! `server`, `one`; `datagram` (and `losses`), `framing`, `outbox` and `throttle` stand by themselves.
 
 mod acceptor;
 mod address;
@@ -80,6 +80,7 @@ pub mod framing;
 mod handler;
 mod inherited;
 mod listener;
+mod losses;
 mod one;
 mod options;
 mod outbox;
@@ -102,11 +103,11 @@ pub use bind::{ListenError, ToListeners};
 pub use blocking::blocking;
 pub use crew::{pause, slow};
 pub use datagram::{
-    DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Losses, Sender, Udp, UdpServer, UnixDatagram,
-    UnixDatagramServer,
+    DATAGRAM_BYTES_MAX, DatagramHandler, DatagramServer, Sender, Udp, UdpServer, UnixDatagram, UnixDatagramServer,
 };
 pub use handler::{Conn, End, Handler, Interest, Next, Wake, Waker};
 pub use listener::Listener;
+pub use losses::Losses;
 pub(crate) use options::cores;
 pub use options::{
     CONNECTIONS_CEILING, DESCRIPTORS_RESERVED, Options, SocketOptions, connections_allowed, descriptors_reserved,
