@@ -10,8 +10,6 @@ mod socketserver {
 }
 
 use std::collections::HashMap;
-use std::env;
-use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -1105,10 +1103,8 @@ fn nothing_is_left_of_a_server_that_has_stopped() {
 
 #[test]
 fn a_write_that_comes_short_is_known() {
-    let path = env::temp_dir().join(format!("salver-short-{}", std::process::id()));
-    fs::write(&path, "ten bytes!").unwrap();
-    let file = File::open(&path).unwrap();
-    fs::remove_file(&path).unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"ten bytes!").unwrap();
     let (tell, told) = channel();
     let (handler, _ends) = Each::new(move |stream, _, _| {
         for (offset, count) in [(0, 5), (5, 5), (5, 6), (10, 1)] {

@@ -197,8 +197,8 @@ fn a_descriptor_that_does_not_listen_is_an_error_that_says_what_it_is() {
 fn an_address_that_cannot_be_listened_on_is_named_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| format!("unix:{}", folder.path().join(name).display());
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let _there = TcpListener::bind(taken).unwrap();
+    let there = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = there.local_addr().unwrap();
     let _live = path("live").to_listeners(&SocketOptions::default()).unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let too_long = path(&"x".repeat(200));
