@@ -10,7 +10,7 @@
 //!    wake-up is under way. A watcher that is woken says so before it looks at the queue.
 //! 3. A wait lasts a second at most; deadlines are scanned once a second, by whoever notices, and before events are looked
 //!    at, so that these don't hide them. When the queue is never empty, workers look for events all the same.
-//! 4. Parking is: store, then arm (`parking.rs`).
+//! 4. Parking is: store, then arm (`parking/mod.rs`).
 //! 5. A peer's hang-up is armed with reading only, and what is told only once is never waited for again (`poller.rs`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -208,28 +208,33 @@ impl<H: Handler> Pool<H> {
                     self.watch(&mut lookout, patience)
                 }
             };
-            if !spare {
-                continue;
+            if spare && self.spare_leaves(served, &mut idle_since) {
+                return;
             }
-            if served && self.crew.has_surplus() {
+        }
+    }
+
+    /// Whether a spare worker leaves now, which has just served a connection or found nothing to do. It rests where the
+    /// others are enough, and leaves when it hasn't been needed for a while.
+    fn spare_leaves(&self, served: bool, idle_since: &mut Instant) -> bool {
+        if served {
+            if self.crew.has_surplus() {
                 // What this worker was woken for may be there still.
                 if !self.queue.is_empty() {
                     self.queue.wake_watcher(self.lot.poller());
                 }
                 if !self.crew.rest(self.spare_idle_timeout) {
-                    return;
+                    return true;
                 }
-                idle_since = Instant::now();
-            } else if served {
-                idle_since = Instant::now();
-            } else if idle_since.elapsed() >= self.spare_idle_timeout {
-                // A wake-up that reached this worker is for a job that nobody else was woken for.
-                if self.queue.is_empty() && self.crew.may_leave() {
-                    return;
-                }
-                idle_since = Instant::now();
             }
+        } else if idle_since.elapsed() < self.spare_idle_timeout {
+            return false;
+        } else if self.queue.is_empty() && self.crew.may_leave() {
+            // With a job in it, a wake-up that reached this worker would be one that nobody else has heard.
+            return true;
         }
+        *idle_since = Instant::now();
+        false
     }
 
     /// Gives a connection its turn, and parks, queues or ends it as its handler says.

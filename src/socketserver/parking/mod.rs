@@ -4,11 +4,15 @@
 //! place and is never held while a handler runs. Each arming of the poller has a number, which its event brings back:
 //! an event of an earlier arming, or of an earlier connection of the same slot, is stale and dropped.
 
+mod slot;
+
 use std::collections::BinaryHeap;
 use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
+
+use slot::{Place, Slot, State};
 
 use super::handler::{Interest, Wake};
 use super::poller::{Event, Poller};
@@ -61,29 +65,6 @@ impl<S> Connection<S> {
     }
 }
 
-struct Slot<S> {
-    deadline: AtomicU64,
-    state: Mutex<State<S>>,
-}
-
-struct State<S> {
-    place: Place<S>,
-    arming: u32,
-    /// Looks that had begun when it was parked.
-    looks_before: u64,
-    /// There was an event that nobody waited for: what it tells of may have been read since, or not.
-    missed: bool,
-    /// There was one that doesn't come again: only a new arming tells it once more.
-    final_told: bool,
-    /// Which connection of this slot it is, for wakers.
-    tenancy: u32,
-    /// A waker called while the connection was not parked.
-    called: bool,
-    told_to_stop: bool,
-    /// While it is parked, nothing is under way.
-    idle: bool,
-}
-
 /// What a parked connection waits for.
 #[derive(Clone, Copy)]
 pub(super) struct Wait {
@@ -91,13 +72,6 @@ pub(super) struct Wait {
     pub(super) deadline: Instant,
     /// Nothing is under way: it may be told that it is overdue when its place is needed.
     pub(super) idle: bool,
-}
-
-enum Place<S> {
-    Vacant,
-    Queued(Box<Connection<S>>, Wake),
-    Held,
-    Parked(Box<Connection<S>>),
 }
 
 struct Vacant {
@@ -350,73 +324,6 @@ impl<S> ParkingLot<S> {
 
     fn microseconds(&self, instant: Instant) -> u64 {
         u64::try_from(instant.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
-    }
-}
-
-impl<S> Slot<S> {
-    fn new() -> Self {
-        let state = State {
-            place: Place::Vacant,
-            arming: 0,
-            looks_before: 0,
-            missed: false,
-            final_told: false,
-            tenancy: 0,
-            called: false,
-            told_to_stop: false,
-            idle: false,
-        };
-        Self { deadline: AtomicU64::new(u64::MAX), state: Mutex::new(state) }
-    }
-}
-
-impl<S> State<S> {
-    /// Whether the poller still watches for this, by the last arming, as a reader has found the socket empty since.
-    fn lasts(&self, connection: &Connection<S>, interest: Interest) -> bool {
-        Poller::LASTS
-            && !self.final_told
-            && interest == Interest::Read
-            && connection.armed == Some(Interest::Read)
-            && connection.stream.is_drained()
-    }
-
-    fn is_idle(&self) -> bool {
-        self.idle && matches!(self.place, Place::Parked(_))
-    }
-
-    /// Why it has to have a turn at once, before it can wait for this, if it has to.
-    fn cause_for_turn(&mut self, connection: &Connection<S>, interest: Interest, is_stopping: bool) -> Option<Wake> {
-        if let Some(wake) = self.news(is_stopping) {
-            return Some(wake);
-        }
-        let has_read_ahead = interest == Interest::Read && connection.stream.has_read_ahead();
-        // What was missed is looked for only here, and not by a turn in vain: a handler may read as a blocked worker, and
-        // would wait.
-        let is_ready = has_read_ahead
-            || self.lasts(connection, interest) && mem::take(&mut self.missed) && connection.stream.has_bytes();
-        is_ready.then_some(Wake::Ready)
-    }
-
-    /// What happened while the connection was in a worker's hands.
-    fn news(&mut self, stopping: bool) -> Option<Wake> {
-        if mem::take(&mut self.called) {
-            return Some(Wake::Called);
-        }
-        (stopping && !mem::replace(&mut self.told_to_stop, true)).then_some(Wake::Stopping)
-    }
-
-    /// From the lot to the queue; false when it isn't in the lot.
-    fn unpark(&mut self, wake: Wake) -> bool {
-        match mem::replace(&mut self.place, Place::Held) {
-            Place::Parked(connection) => {
-                self.place = Place::Queued(connection, wake);
-                true
-            }
-            other => {
-                self.place = other;
-                false
-            }
-        }
     }
 }
 
