@@ -238,6 +238,12 @@ fn a_mount_is_a_directory_in_the_place_of_a_path() {
     }
     assert_eq!(server.ask("POST /docs HTTP/1.1\r\nHost: a\r\n\r\n").status, 405);
     assert_eq!(server.ask("OPTIONS /docs HTTP/1.1\r\nHost: a\r\n\r\n").status, 204);
+    drop(server);
+    // Its root has a slash as the site's own has, wherever else slashes belong.
+    let server = Salver::run(command.args(["--trailing-slash", "never"]));
+    check_redirect(&server, "/docs", 301, "/docs/");
+    check(&server, "/docs/", 200, "docs");
+    check_redirect(&server, "/docs/sub%20dir/", 301, "/docs/sub%20dir");
 }
 
 const HOSTS: &str = "\
