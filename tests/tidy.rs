@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
 ];
 
 /// Stages that take values and give values: they touch no disk and no network.
-const PURE: [&str; 27] = [
+const PURE: [&str; 29] = [
     "src/files/headers_file.rs",
     "src/files/pattern.rs",
     "src/files/rules.rs",
@@ -44,7 +44,9 @@ const PURE: [&str; 27] = [
     "src/files/listing/text.rs",
     "src/files/navigation.rs",
     "src/files/validators.rs",
+    "src/http/authority.rs",
     "src/http/body.rs",
+    "src/http/characters.rs",
     "src/http/headers.rs",
     "src/http/log_text.rs",
     "src/http/request.rs",

@@ -2,8 +2,9 @@
 
 use ::http::StatusCode;
 
+use super::characters::is_token_byte;
 use super::headers::Fields;
-use super::request::{Refusal, Version, is_token_byte, malformed, refuse};
+use super::request::{Refusal, Version, malformed, refuse};
 
 /// How the end of a request's body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@
 use ::http::StatusCode;
 use memchr::{memchr, memchr2};
 
+use super::characters::is_token_byte;
 use super::limits::Limits;
-use super::request::{Refusal, is_token_byte, malformed, refuse};
+use super::request::{Refusal, malformed, refuse};
 
 /// How far the search for the end of a head has come.
 #[derive(Clone, Copy, Debug, Default)]

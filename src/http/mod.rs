@@ -4,11 +4,14 @@
 //! one, asks the handler for a complete [`Response`], and writes it. This layer knows nothing of where content comes from.
 //!
 //! Reading order: `limits`, `introduction` (what a proxy says of its client, before anything else), `request` (head to
-//! [`Request`]), `headers` (field lines), `client` (who asks, of `networks` that are trusted), `body` (framing of what follows
-//! the head), `response`, `write` (the only place that makes HTTP bytes), `date`, `log` (lines of the access log), `service`
-//! (what all connections share), `session` (what each remembers), `turn` (reading, handling, writing).
+//! [`Request`]), `authority` (the host that is asked), `headers` (field lines), `client` (who asks, of `networks` that are
+//! trusted), `body` (framing of what follows the head), `response`, `write` (the only place that makes HTTP bytes), `date`,
+//! `log` (lines of the access log), `service` (what all connections share), `session` (what each remembers), `turn` (reading,
+//! handling, writing).
 
+mod authority;
 mod body;
+mod characters;
 mod client;
 mod crowd;
 mod date;
@@ -32,6 +35,7 @@ mod turn;
 mod write;
 
 pub use self::log::LogFormat;
+pub(crate) use characters::is_token_byte;
 pub use client::{Client, Proxies, ProxyHeader};
 pub use date::{format_date, parse_date};
 pub(crate) use date::{parse_seconds, since_1970};
@@ -39,7 +43,6 @@ pub use headers::Fields;
 pub use limits::{FIELDS_CEILING, Limits};
 pub use networks::Networks;
 pub use rehearsal::rehearse;
-pub(crate) use request::is_token_byte;
 pub use request::{Request, Target, Version};
 pub use response::{Body, FileBody, FileVersion, PreparedResponse, Response};
 pub use service::Service;
