@@ -1,15 +1,11 @@
 //! Why a target has no answer, and the page that says so: the site's own, or a small clean one. Nothing of them is to be
 //! kept for long.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use ::http::StatusCode;
 use log::{Level, trace};
 
-use super::cache::Entry;
-use super::lookup::Resource;
-use super::representation::Representation;
 use super::root::Miss;
 use super::rules::{ErrorPage, dress};
 use super::target::{SafePath, Unsafe};
@@ -59,7 +55,7 @@ impl Files {
     /// tree.
     pub(super) fn error(&self, status: StatusCode, path: &[u8], begun: Option<Instant>) -> Response {
         trace!(target: ROUTE, "error: {}, for which the site may have a page", status.as_u16());
-        let find = |target: &str| Some(self.find_page(target.as_bytes(), begun)?.value.as_page(status));
+        let find = |target: &str| Some(self.find_in_place(target.as_bytes(), begun).ok()?.value.as_page(status));
         let page = ErrorPage::find(&self.options.error_pages, status)
             .find_map(find)
             .or_else(|| (status == StatusCode::NOT_FOUND).then(|| self.not_found_page(path, begun))?);
@@ -90,16 +86,9 @@ impl Files {
             };
             target[..=at].copy_from_slice(&path[..=at]);
             target[at + 1..].copy_from_slice(NOT_FOUND_PAGE);
-            self.find_page(target, begun)
+            self.find_in_place(target, begun).ok()
         });
         Some(page?.value.as_page(StatusCode::NOT_FOUND))
-    }
-
-    fn find_page(&self, target: &[u8], begun: Option<Instant>) -> Option<Arc<Entry<Representation>>> {
-        match self.find(target, begun) {
-            Ok(Resource::File(page)) => Some(page),
-            _ => None,
-        }
     }
 
     /// What the rules say of any answer to this path, except how long it may be kept.

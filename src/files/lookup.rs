@@ -2,7 +2,7 @@
 //! directory to be listed.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use log::trace;
 use rustix::fs::Stat;
@@ -13,7 +13,7 @@ use super::listing::Listable;
 use super::options::TrailingSlash;
 use super::representation::Representation;
 use super::root::Found;
-use super::stamp::{Evidence, Stamp, Witness};
+use super::stamp::{Evidence, Stamp};
 use super::target::SafePath;
 use super::{FALLBACK, Files, is_navigation, may_be_navigated_to};
 use crate::http::{ROUTE, Request};
@@ -82,9 +82,7 @@ impl Files {
         };
         if let Some(stat) = directory {
             // What a file is sought beside shows in the directory's own times.
-            let stamp = Stamp::of(&stat);
-            evidence.is_complete &= stamp.is_settled(SystemTime::now());
-            evidence.witnesses.extend(Witness::new(self.root.locate(path), Some(stamp)));
+            evidence.add(self.root.locate(path), Some(Stamp::of(&stat)));
             if let Some((index, file, stat)) = self.open_index(path, &mut evidence)? {
                 return match self.options.trailing_slash {
                     TrailingSlash::Never => self.keep(canonical, &index, file, &stat, evidence).map(Resource::File),
@@ -92,7 +90,7 @@ impl Files {
                 };
             }
         } else {
-            evidence.witnesses.extend(Witness::new(self.root.locate(path), None));
+            evidence.add(self.root.locate(path), None);
         }
         match self.open_page(path, &mut evidence)? {
             Some(_) if self.options.trailing_slash == TrailingSlash::Always => {
@@ -133,7 +131,9 @@ impl Files {
             None => {
                 if self.options.lists() {
                     // A directory that comes to be is there without any file in it.
-                    evidence.witnesses.extend(Witness::of_now(self.root.locate(path)));
+                    let location = self.root.locate(path);
+                    let stamp = rustix::fs::stat(&location).ok().map(|stat| Stamp::of(&stat));
+                    evidence.add(location, stamp);
                 }
                 match self.list_or_forgo(path, canonical, evidence)? {
                     Resource::Directory(_) if slash == TrailingSlash::Never && !path.is_root() => {
@@ -173,12 +173,8 @@ impl Files {
     ) -> Result<Option<(std::fs::File, Stat)>, Nothing> {
         match self.open(path) {
             Ok(Found::File(file, stat)) => return Ok(Some((file, stat))),
-            Ok(Found::Directory(stat)) => {
-                let stamp = Stamp::of(&stat);
-                evidence.is_complete &= stamp.is_settled(SystemTime::now());
-                evidence.witnesses.extend(Witness::new(self.root.locate(path), Some(stamp)));
-            }
-            Err(Nothing::Absent) => evidence.witnesses.extend(Witness::new(self.root.locate(path), None)),
+            Ok(Found::Directory(stat)) => evidence.add(self.root.locate(path), Some(Stamp::of(&stat))),
+            Err(Nothing::Absent) => evidence.add(self.root.locate(path), None),
             Err(Nothing::Refused) => evidence.is_complete = false,
             Err(nothing) => return Err(nothing),
         }

@@ -234,9 +234,11 @@ impl Files {
 
 impl Accord {
     /// A sibling that stays while its original changes is of the former one, whatever their dates say: who puts back an
-    /// older file, with its date, makes it older than what was compressed from another.
+    /// older file, with its date, makes it older than what was compressed from another. Other permissions or another name
+    /// don't.
     fn holds(&self, original: &Representation) -> bool {
-        self.stamp == original.stamp || (self.digest.is_some() && self.digest == original.digest)
+        let is_untouched = Stamp { changed: self.stamp.changed, ..original.stamp } == self.stamp;
+        is_untouched || (self.digest.is_some() && self.digest == original.digest)
     }
 }
 

@@ -102,6 +102,12 @@ impl Evidence {
         // Mostly one is enough.
         Self { since: Instant::now(), witnesses: Vec::with_capacity(1), is_complete: true }
     }
+
+    /// What this path means has to stay: a directory in this state, or nothing.
+    pub(super) fn add(&mut self, path: PathBuf, directory: Option<Stamp>) {
+        self.is_complete &= directory.is_none_or(|stamp| stamp.is_settled(SystemTime::now()));
+        self.witnesses.extend(Witness::new(path, directory));
+    }
 }
 
 #[cfg(test)]

@@ -495,6 +495,26 @@ fn an_older_original_that_is_put_back_does_not_get_the_newer_ones_sibling() {
     }
 }
 
+/// Other permissions and other names are no other content.
+#[test]
+fn an_original_that_is_touched_but_not_written_keeps_its_sibling() {
+    let site = Site::new();
+    for name in ["small.txt", "large.txt"] {
+        site.write(name, text(1, if name == "small.txt" { 2_000 } else { 200_000 }));
+        site.write(&format!("{name}.gz"), encode("gzip", b"by gzip"));
+    }
+    let server = Salver::serve(&site);
+    settle(&site, "", &server);
+    for _ in 0..3 {
+        for name in ["small.txt", "large.txt"] {
+            check(&server, &format!("/{name}"), "gzip", Some("gzip"), "by gzip");
+            let permissions = fs::metadata(site.join(name)).unwrap().permissions();
+            fs::set_permissions(site.join(name), permissions).unwrap();
+            check(&server, &format!("/{name}"), "gzip", Some("gzip"), "by gzip");
+        }
+    }
+}
+
 #[test]
 fn a_broken_sibling_is_ignored_with_one_warning() {
     let site = Site::new();

@@ -33,6 +33,24 @@ fn fields_go_by_path_and_the_last_rule_counts() {
     assert_eq!((unmodified.status, unmodified.field("x-css")), (304, Some("yes")));
 }
 
+#[test]
+fn a_listing_lies_in_its_directory() {
+    let site = Site::with(&[("a/b/c.txt", "c"), ("mounted/d.txt", "d")]);
+    let rules = ["-H", "/a/* X-A: 1", "-H", "/a/b X-B: 1", "-H", "/m/* X-M: 1", "-H", "/*.txt X-Text: 1"];
+    let server = Salver::start(&site, &[&rules[..], &["--mount", "/m=mounted"]].concat());
+    for (target, name, expected) in [
+        ("/a/", "x-a", true),
+        ("/a/b/", "x-a", true),
+        ("/a/b/", "x-b", true),
+        ("/a/", "x-b", false),
+        ("/m/", "x-m", true),
+        ("/", "x-a", false),
+        ("/a/", "x-text", false),
+    ] {
+        check(&server, target, name, expected.then_some("1"));
+    }
+}
+
 /// What guides a cache or a browser is told anew, and what describes the content isn't (RFC 9110 section 15.4.5).
 #[test]
 fn a_304_describes_no_content() {

@@ -341,6 +341,24 @@ fn errors_have_pages_of_the_sites_choice() {
     assert!(outcome(&server, "/%", "").contains("<h1>400</h1>"));
 }
 
+/// Where a client would be sent on to the page, it has the page itself.
+#[test]
+fn a_page_of_errors_may_be_named_in_any_way_that_is_served() {
+    let site = Site::with(&[
+        ("errors/index.html", "index"),
+        ("gone.html", "page"),
+        ("404.html", "found by itself"),
+        ("listed/a", ""),
+    ]);
+    let pages = ["--error-page", "404=/errors", "--error-page", "400=/gone"];
+    for slash in ["auto", "always", "never"] {
+        let server = Salver::start(&site, &[&pages[..], &["--trailing-slash", slash]].concat());
+        check(&server, &[("/missing", "404 index"), ("/%", "400 page")]);
+    }
+    let server = Salver::start(&site, &["--error-page", "404=/listed", "--trailing-slash", "always"]);
+    check(&server, &[("/missing", "404 found by itself")]);
+}
+
 #[test]
 fn what_is_hidden_is_not_there() {
     let site = Site::with(&[

@@ -3,10 +3,12 @@
 const form = document.querySelector("form[data-complete]");
 if (form) {
   const input = form.elements.q;
+  // Sigma is another letter at the end of a word, and what is typed may end within one.
+  const withoutCase = (text) => text.toLowerCase().replaceAll("\u03c2", "\u03c3");
   const rows = [...document.querySelectorAll("tbody tr[data-entry]")];
-  const names = rows.map((row) => row.querySelector("bdi").textContent.toLowerCase());
+  const names = rows.map((row) => row.querySelector("bdi").textContent).map(withoutCase);
   const narrow = () => {
-    const wanted = input.value.toLowerCase();
+    const wanted = withoutCase(input.value);
     let count = 0;
     rows.forEach((row, at) => {
       row.hidden = !names[at].includes(wanted);

@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("filter.js");
 /// What the page may load: nothing but its own style and script, known by their digests, and pictures of a README.
 pub(super) const POLICY: &str = "default-src 'none'; \
     style-src 'sha256-3BbsEIt7//wqS572+Z2tz8QSJWCXa4/Me1u+xs8rA/w='; \
-    script-src 'sha256-HLxbwbGjMsX3qYE6TlYNLy5ViyYHQa74a9A8Hz7wXCM='; \
+    script-src 'sha256-GBXrsRCCv6yp4eXLGAFmwTjcAjPAnoC8i+6XnNi2rrw='; \
     img-src 'self' http: https: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
 
 /// A page of a listing.

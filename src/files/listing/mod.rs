@@ -289,7 +289,11 @@ impl Files {
 
     /// What was made, with what the rules say of the directory. It has no date: what it shows may change without one.
     fn represent(&self, path: &SafePath, format: Format, stamp: Stamp, content: Bytes) -> Representation {
-        let Dress { cache_control, fields } = dress(&self.field_rules, &[&self.in_site(path.as_bytes())]);
+        // By both of its spellings: rules for all that lies beneath `/dir/` hold for what is there by this name too.
+        let path_in_site = self.in_site(path.as_bytes());
+        let without_slash = path_in_site.strip_suffix(b"/").unwrap_or(&path_in_site);
+        let Dress { cache_control, fields } =
+            dress(&self.field_rules, &[without_slash, &[without_slash, b"/"].concat()]);
         let own = [(header::VARY, BY_ACCEPT), (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))];
         let (content_type, own) = match format {
             Format::Html => (HTML, &own[..]),

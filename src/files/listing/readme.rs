@@ -30,7 +30,7 @@ pub(super) fn render(name: &[u8], content: &[u8], base: &str) -> String {
 
 #[cfg(feature = "markdown")]
 mod markdown {
-    use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
+    use pulldown_cmark::{CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, html};
 
     /// Where a link may lead, besides to relative places.
     const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
@@ -63,7 +63,10 @@ mod markdown {
                 }
                 Event::Start(tag) => self.start(tag).map(Event::Start),
                 Event::End(TagEnd::Link | TagEnd::Image) if self.kept.pop() != Some(true) => None,
-                Event::End(TagEnd::HtmlBlock) => Some(Event::End(TagEnd::Paragraph)),
+                Event::End(TagEnd::HtmlBlock) => {
+                    self.in_comment = false;
+                    Some(Event::End(TagEnd::Paragraph))
+                }
                 Event::End(TagEnd::Heading(level)) => Some(Event::End(TagEnd::Heading(lower(level)))),
                 event => Some(event),
             }
@@ -71,10 +74,26 @@ mod markdown {
 
         /// HTML is shown as it was written, but for comments.
         fn html<'t>(&mut self, html: CowStr<'t>) -> Option<Event<'t>> {
-            let begins = html.trim_start().starts_with("<!--");
-            let is_comment = self.in_comment || begins;
-            self.in_comment = is_comment && !html.contains("-->");
-            (!is_comment).then_some(Event::Text(html))
+            if !self.in_comment && !html.contains("<!--") {
+                return Some(Event::Text(html));
+            }
+            let mut shown = String::new();
+            let mut rest = &*html;
+            while !rest.is_empty() {
+                let mark = if self.in_comment { "-->" } else { "<!--" };
+                let (before, after) =
+                    rest.split_once(mark).map_or((rest, None), |(before, after)| (before, Some(after)));
+                if !self.in_comment {
+                    shown.push_str(before);
+                }
+                rest = after.unwrap_or_default();
+                // The shortest ones have an end that is part of their beginning.
+                match rest.strip_prefix('>').or_else(|| rest.strip_prefix("->")) {
+                    Some(behind) if !self.in_comment && after.is_some() => rest = behind,
+                    _ => self.in_comment ^= after.is_some(),
+                }
+            }
+            (!shown.trim().is_empty()).then(|| Event::Text(shown.into()))
         }
 
         fn start<'t>(&mut self, tag: Tag<'t>) -> Option<Tag<'t>> {
@@ -82,6 +101,10 @@ mod markdown {
                 Tag::HtmlBlock => Some(Tag::Paragraph),
                 Tag::Heading { level, .. } => {
                     Some(Tag::Heading { level: lower(level), id: None, classes: Vec::new(), attrs: Vec::new() })
+                }
+                Tag::Link { link_type: LinkType::Email, .. } => {
+                    self.kept.push(true);
+                    Some(tag)
                 }
                 Tag::Link { link_type, dest_url, title, id } => {
                     let dest_url = self.destination(dest_url)?;
@@ -175,6 +198,12 @@ mod tests {
         check("a <img src=x onerror=alert(1)> b", "<p>a &lt;img src=x onerror=alert(1)&gt; b</p>");
         check("a <!-- b --> c", "<p>a  c</p>");
         check("a\n\n<!-- b\n\nc -->\n\nd", "<p>a</p>\n<p></p>\n<p>d</p>");
+        check("<!-- a --> b", "<p> b</p>");
+        check("<!-- a\nb --> c\n\nd", "<p> c\n</p>\n<p>d</p>");
+        check("<p>a <!-- b --> c <!-- d", "<p>&lt;p&gt;a  c </p>");
+        check("<!--> a <!---> b", "<p> a  b</p>");
+        // It ends with the block that it is in.
+        check("<div>\n<!-- a\n\nb <i>c</i>", "<p>&lt;div&gt;\n</p>\n<p>b &lt;i&gt;c&lt;/i&gt;</p>");
         check(
             "```html\"onclick=x\n<b>\n```",
             "<pre><code class=\"language-html&quot;onclick=x\">&lt;b&gt;\n</code></pre>",
@@ -219,5 +248,7 @@ mod tests {
             "<p><a href=\"./k/b\">a</a> <a href=\"./k/../d\">c</a> <a href=\"/f\">e</a> <a href=\"#h\">g</a> \
              <a href=\"http://j\">i</a></p>"
         );
+        let page = render(b"README.md", b"<me@example.org>", "./k/");
+        assert_eq!(page.trim_end(), "<p><a href=\"mailto:me@example.org\">me@example.org</a></p>");
     }
 }

@@ -230,7 +230,7 @@ struct Filter {
 
 impl Filter {
     fn new(text: &str) -> Self {
-        Self { text: text.to_lowercase(), name: String::new() }
+        Self { text: without_case(text).collect(), name: String::new() }
     }
 
     fn matches(&mut self, name: &[u8]) -> bool {
@@ -239,9 +239,14 @@ impl Filter {
         }
         self.name.clear();
         let text = String::from_utf8_lossy(name);
-        self.name.extend(text.chars().flat_map(char::to_lowercase));
+        self.name.extend(without_case(&text));
         self.name.contains(&self.text)
     }
+}
+
+/// In lower case, where one letter is another at the end of a word: what is sought for may end within one.
+fn without_case(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_lowercase).map(|letter| if letter == '\u{3c2}' { '\u{3c3}' } else { letter })
 }
 
 #[cfg(test)]
@@ -289,6 +294,9 @@ mod tests {
             ("READ", "readme.md", true),
             ("\u{c4}", "B\u{e4}r", true),
             ("x", "readme.md", false),
+            // The last letter of the first is not the one that ends a word.
+            ("\u{39f}\u{3a3}", "\u{3bf}\u{3c3}\u{3b1}", true),
+            ("\u{39f}\u{3a3}", "\u{3bf}\u{3c2}", true),
             (".*", "a.b", false),
         ] {
             assert_eq!(Filter::new(filter).matches(name.as_bytes()), expected, "{filter} {name}");
