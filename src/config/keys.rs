@@ -187,7 +187,7 @@ mod tests {
         assert!(config.files.root.ends_with("public"));
         assert_eq!(config.sources.len(), KEYS.len());
         // These follow the directory and the machine; the file shows an example.
-        let is_fixed = |name: &str| !["root", "workers", "connections_max", "slow_max"].contains(&name);
+        let is_fixed = |name: &str| !["root", "workers", "shards", "connections_max", "slow_max"].contains(&name);
         for (written, default) in values(config).into_iter().zip(values(defaults(Path::new("/")))) {
             assert!(written == default || !is_fixed(written.0), "{written:?} {default:?}");
         }

@@ -16,6 +16,9 @@ pub(super) const UNIX_NAME_BYTES_MAX: usize = 107;
 #[cfg(not(target_os = "linux"))]
 pub(super) const UNIX_NAME_BYTES_MAX: usize = 103;
 
+/// Bytes of the address of a UNIX socket: the family, and room for one more than a name may have.
+const UNIX_ADDRESS_BYTES_MAX: usize = 2 + UNIX_NAME_BYTES_MAX + 1;
+
 /// An address of a transport.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -84,12 +87,18 @@ impl UnixName {
     }
 
     fn of(address: &SocketAddrAny) -> Self {
+        // Linux takes a path without its zero, adds one, and tells a length that is greater than there is room for. To
+        // decode it would be a panic.
+        if address.addr_len() as usize > UNIX_ADDRESS_BYTES_MAX {
+            return Self::Unnamed;
+        }
         let Ok(address) = SocketAddrUnix::try_from(address.clone()) else { return Self::Unnamed };
         #[cfg(target_os = "linux")]
         if let Some(name) = address.abstract_name().filter(|name| !name.is_empty()) {
             return Self::Abstract(name.to_vec());
         }
-        match address.path_bytes() {
+        // Of the longest one the zero is told, too.
+        match address.path_bytes().map(|path| path.strip_suffix(b"\0").unwrap_or(path)) {
             Some(path) if !path.is_empty() => Self::Path(Path::new(OsStr::from_bytes(path)).to_owned()),
             _ => Self::Unnamed,
         }
@@ -179,6 +188,26 @@ impl fmt::Display for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The path has no zero, which the system allows and tells of with a length that it doesn't have.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_client_of_the_longest_path_has_no_name() {
+        use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+
+        let folder = tempfile::tempdir().unwrap();
+        let name = "x".repeat(UNIX_NAME_BYTES_MAX - folder.path().as_os_str().len());
+        let path = folder.path().join(&name);
+        assert_eq!(path.as_os_str().len(), UNIX_NAME_BYTES_MAX + 1);
+        let client = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&client, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        assert_eq!(UnixName::of(&getsockname(&client).unwrap()), UnixName::Unnamed);
+
+        let path = folder.path().join(&name[1..]);
+        let client = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&client, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        assert_eq!(UnixName::of(&getsockname(&client).unwrap()), UnixName::Path(path));
+    }
 
     #[test]
     fn names_of_unix_sockets_are_checked_before_the_system_is_asked() {

@@ -10,7 +10,7 @@ pub struct Options {
     /// Workers (threads) that run handlers; at least 1. Default: the cores of the machine, at least 2.
     pub workers: usize,
     /// Groups of workers, each with a queue and a poller of its own, so that many cores don't wait for each other; at least
-    /// 1, at most one for each worker. Default: one for each 8 workers or part of them.
+    /// 1, at most one for each worker. Default: one for each 8 cores or part of them.
     pub shards: usize,
     /// Workers in all, counting the spare ones that start while others wait in blocking code. Default: 256.
     pub workers_max: usize,
