@@ -274,41 +274,53 @@ impl Site {
     }
 
     /// By redirects first, then by files; but what a rewrite puts in the place of a missing file comes after both. Where
-    /// there are rules about who may have what, the visit is asked about what a rewrite leads to.
+    /// there are rules about who may have what, the visit is asked about what a rewrite leads to. What other requests for
+    /// the path would not be answered with says so to caches (RFC 9110 section 12.5.5).
     fn answer(&self, request: &Request<'_>, mut visit: Option<&mut Visit<'_>>) -> Result<Response, Refusal> {
         let Target::Path { path: asked, query } = request.target else { return Ok(self.mounts.rest().handle(request)) };
         let Some(path) = canonical_path(asked) else { return Ok(self.mounts.rest().handle(request)) };
         let mut turn = |target: &[u8]| visit.as_mut().map_or(Ok(()), |visit| visit.turn(target));
-        // Whether a navigation would have got something else.
+        // Whether a navigation would have got a page where nothing is.
         let is_passed_by = Cell::new(false);
-        let rule = self.redirects.find(&path, || {
+        let rule = self.redirects.find(&path, |rule| {
             let is_navigation = is_navigation(request, &path);
             is_passed_by.set(!is_navigation && may_be_navigated_to(&path));
+            if !is_navigation {
+                trace!(target: ROUTE, "rewrite: not by {rule}, which is for HTML and paths without extension");
+            }
             is_navigation
         });
+        let unlike_navigations = |answer: Response| match is_passed_by.get() {
+            true => answer.field(header::VARY, BY_ACCEPT),
+            false => answer,
+        };
         Ok(match rule.map(|rule| (rule, rule.effect())) {
             Some((rule, Effect::Redirect(status))) if is_of_files(&request.method) => {
                 trace!(target: ROUTE, "redirect: {rule}");
-                self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path)
+                unlike_navigations(self.mounts.rest().dressed(moved(status, rule.location(&path, query)), &path))
             }
             Some((rule, Effect::Rewrite)) => {
                 let target = rule.path(&path);
                 trace!(target: ROUTE, "rewrite: to {} by {rule}, whatever there is", target.escape_ascii());
                 turn(&target)?;
-                self.mounts.in_place(request, &target)
+                unlike_navigations(self.mounts.in_place(request, &target))
             }
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
                 let target = rule.path(&path);
                 trace!(target: ROUTE, "rewrite: to {} by {rule}, if nothing is there", target.escape_ascii());
                 let answer = self.mounts.handle(request, &path);
                 if answer.status() != StatusCode::NOT_FOUND {
-                    return Ok(answer);
+                    // A rule behind one for navigations alone may have something else for others.
+                    let for_others =
+                        (effect == Effect::StandIn).then(|| self.redirects.find(&path, |_| false)).flatten();
+                    let is_for_all = for_others.is_none_or(|rule| !rule.effect().is_first());
+                    return Ok(if is_for_all { answer } else { answer.field(header::VARY, BY_ACCEPT) });
                 }
                 trace!(target: ROUTE, "rewrite: nothing is there, so to {}", target.escape_ascii());
                 turn(&target)?;
                 match effect {
                     Effect::StandIn => self.mounts.stand_in(request, &target),
-                    _ => self.mounts.in_place(request, &target),
+                    _ => unlike_navigations(self.mounts.in_place(request, &target)),
                 }
             }
             Some((_, Effect::Redirect(_))) | None => {
@@ -316,9 +328,7 @@ impl Site {
                     trace!(target: ROUTE, "redirect: by none of {} rules", self.redirects.len());
                 }
                 match self.mounts.handle(request, &path) {
-                    answer if is_passed_by.get() && answer.status() == StatusCode::NOT_FOUND => {
-                        answer.field(header::VARY, BY_ACCEPT)
-                    }
+                    answer if answer.status() == StatusCode::NOT_FOUND => unlike_navigations(answer),
                     answer => answer,
                 }
             }

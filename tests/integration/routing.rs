@@ -191,6 +191,42 @@ fn what_is_for_navigations_alone_says_so() {
     check(&["--redirect", "/* /index.html 200"]);
 }
 
+/// The same where a rule behind the page for navigations has something else for others.
+#[test]
+fn what_navigations_do_not_get_says_so_too() {
+    let site = Site::with(&[("index.html", "app"), ("about.html", "about"), ("data/users.json", "users")]);
+    for (rule, others, about) in [
+        ("/* /data/:splat.json 200", "200 users", "200 about"),
+        ("/* /data/:splat.json 200!", "200 users", "404"),
+        ("/* https://example.org/:splat", "301 https://example.org/users", "301 https://example.org/about"),
+    ] {
+        let server = Salver::start(&site, &["--redirect", "/* /index.html 200", "--redirect", rule]);
+        let vary = |target: &str, lines: &str| server.get(target, lines).field("vary").map(str::to_owned);
+        assert_eq!(outcome(&server, "/users", BROWSER), "200 app", "{rule}");
+        assert_eq!(outcome(&server, "/users", ""), others, "{rule}");
+        assert_eq!(outcome(&server, "/about", BROWSER), "200 about", "{rule}");
+        assert!(outcome(&server, "/about", "").starts_with(about), "{rule}");
+        for lines in [BROWSER, ""] {
+            assert_eq!(vary("/users", lines).as_deref(), Some("Accept"), "{rule} {lines}");
+            let is_the_same = about == "200 about";
+            assert_eq!(vary("/about", lines).as_deref(), (!is_the_same).then_some("Accept"), "{rule} {lines}");
+        }
+    }
+}
+
+/// However its bytes are spelled.
+#[test]
+fn a_rewrite_may_lead_into_a_mount() {
+    let site = Site::with(&[("www/a.txt", "a"), ("menu/tea.txt", "tea")]);
+    let rules = ["/tea /caf%c3%a9/tea.txt 200", "/te%61/:x /caf\u{e9}/:x 200!", "/Tea /%63afé/tea.txt 200"];
+    let flags = rules.iter().flat_map(|rule| ["--redirect", rule]);
+    let mut command = crate::support::salver(&site.join("www"));
+    command.args(["-p", "0", "--mount", "/café=../menu"]).args(flags).arg("../www");
+    let server = Salver::run(&mut command);
+    let tea = "200 tea";
+    check(&server, &[("/tea", tea), ("/tea/tea.txt", tea), ("/Tea", tea), ("/caf%C3%A9/tea.txt", tea)]);
+}
+
 /// Of what stands in for others a file comes before a page with a clean URL, whenever it comes.
 #[test]
 fn a_stand_in_gives_way_to_what_comes_before_it() {

@@ -69,7 +69,7 @@ fn follow(redirects: &Redirects, start: String) -> Option<Vec<usize>> {
     let mut path = start.into_bytes();
     let mut hops = Vec::new();
     while hops.len() <= HOPS_MAX {
-        let at = redirects.find_place(&path, || false)?;
+        let at = redirects.find_place(&path, |_| false)?;
         let rule = &redirects.rules[at];
         if !leads_on(rule) {
             return None;

@@ -15,13 +15,10 @@ mod target;
 use std::collections::HashMap;
 use std::fmt;
 
-use log::trace;
-
 use self::pattern::Pattern;
 pub(super) use self::rule::Effect;
 use self::rule::Rule;
 use super::REDIRECTS_FILE;
-use crate::http::ROUTE;
 
 /// Rules of one site; more are a mistake.
 const RULES_MAX: usize = 10_000;
@@ -168,12 +165,13 @@ impl Redirects {
         }
     }
 
-    /// The first rule about a canonical path. Whether the request is a navigation is only asked when it matters.
-    pub(super) fn find(&self, path: &[u8], is_navigation: impl Fn() -> bool) -> Option<&Rule> {
+    /// The first rule about a canonical path. Whether the request is a navigation is only asked when it matters, for the
+    /// sake of this rule.
+    pub(super) fn find(&self, path: &[u8], is_navigation: impl Fn(&Rule) -> bool) -> Option<&Rule> {
         self.find_place(path, is_navigation).map(|at| &self.rules[at])
     }
 
-    fn find_place(&self, path: &[u8], is_navigation: impl Fn() -> bool) -> Option<usize> {
+    fn find_place(&self, path: &[u8], is_navigation: impl Fn(&Rule) -> bool) -> Option<usize> {
         // A canonical path is ASCII.
         let text = str::from_utf8(path).ok()?;
         let text = text.strip_suffix('/').unwrap_or(text);
@@ -181,14 +179,7 @@ impl Redirects {
         let first = text.split('/').nth(1).unwrap_or_default();
         for places in [self.by_first.get(first), Some(&self.others)].into_iter().flatten() {
             let before_found = places.iter().take_while(|&&at| found.is_none_or(|found| at < found));
-            let applies = |rule: &Rule| {
-                let is_about = rule.from.matches(path);
-                let is_passed_by = is_about && rule.is_fallback && !is_navigation();
-                if is_passed_by {
-                    trace!(target: ROUTE, "rewrite: not by {rule}, which is for HTML and paths without extension");
-                }
-                is_about && !is_passed_by
-            };
+            let applies = |rule: &Rule| rule.from.matches(path) && (!rule.is_fallback || is_navigation(rule));
             found = before_found.copied().find(|&at| applies(&self.rules[at])).or(found);
         }
         found
@@ -208,7 +199,7 @@ mod tests {
     fn outcome(redirects: &Redirects, target: &str, is_navigation: bool) -> String {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let path = path.as_bytes();
-        let Some(rule) = redirects.find(path, || is_navigation) else { return "-".to_owned() };
+        let Some(rule) = redirects.find(path, |_| is_navigation) else { return "-".to_owned() };
         match rule.effect() {
             Effect::Redirect(status) => {
                 let location = rule.location(path, query.map(str::as_bytes));
@@ -333,7 +324,7 @@ mod tests {
             let Ok(rules) = redirects(&format!("{from} {to} 302\n")) else { return Ok(()) };
             let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
             let Some(path) = crate::files::canonical_path(path.as_bytes()) else { return Ok(()) };
-            let Some(rule) = rules.find(&path, || false) else { return Ok(()) };
+            let Some(rule) = rules.find(&path, |_| false) else { return Ok(()) };
             let location = rule.location(&path, query.map(str::as_bytes));
             prop_assert!(location.iter().all(|byte| (b'!'..=b'~').contains(byte) && !b"\\\"<>".contains(byte)));
             if rule.to.is_local() {

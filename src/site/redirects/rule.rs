@@ -1,12 +1,13 @@
 //! A line of rules, and what it does. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ::http::StatusCode;
 
 use super::pattern::Pattern;
 use super::target::Template;
-use crate::files::Place;
+use crate::files::{Place, canonical_path};
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,13 @@ pub(in crate::site) struct Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}'{}", self.line, self.place)
+    }
+}
+
+impl Effect {
+    /// It comes before whatever there is.
+    pub(in crate::site) fn is_first(&self) -> bool {
+        matches!(self, Self::Redirect(_) | Self::Rewrite)
     }
 }
 
@@ -83,9 +91,13 @@ impl Rule {
         }
     }
 
-    /// The path that is answered in the place of this one.
+    /// The canonical path that is answered in the place of this one.
     pub(in crate::site) fn path(&self, path: &[u8]) -> Vec<u8> {
-        self.to.path(&self.from.captures(path).unwrap_or_default())
+        let target = self.to.path(&self.from.captures(path).unwrap_or_default());
+        match canonical_path(&target) {
+            Some(Cow::Owned(canonical)) => canonical,
+            _ => target,
+        }
     }
 
     /// Where a client is sent that asked for this path and query.
