@@ -122,9 +122,9 @@ impl Proxies {
         }
     }
 
-    /// Whether a trusted proxy should have named a client, and has not.
-    pub(super) fn miss(&self, client: Client<'_>) -> bool {
-        self.header != ProxyHeader::None && self.trusted.contain(client.ip())
+    /// Whether who sent the request is a trusted proxy, and has named nobody.
+    pub(super) fn miss(&self, sender: Client<'_>, client: Client<'_>) -> bool {
+        self.header != ProxyHeader::None && client == sender && self.trusted.contain(sender.ip())
     }
 
     fn trusts(&self, address: &Address) -> bool {
@@ -345,6 +345,31 @@ mod tests {
             assert_eq!(client(ProxyHeader::Forwarded, "127.0.0.1:5", lines), expected, "{lines:?}");
             assert_eq!(client(ProxyHeader::Forwarded, "192.0.2.7:5", lines), "192.0.2.7:5", "{lines:?}");
         }
+    }
+
+    /// A client in a trusted network is named as any other.
+    #[test]
+    fn a_proxy_that_names_nobody_is_known_by_that() {
+        let (proxies, proxy, other) = (proxies(ProxyHeader::XForwardedFor), peer("127.0.0.1:5"), peer("192.0.2.7:5"));
+        for (from, lines, expected) in [
+            (&proxy, &[][..], true),
+            (&proxy, &["", " , "], true),
+            (&proxy, &["192.0.2.1"], false),
+            (&proxy, &["10.0.0.2"], false),
+            (&proxy, &["10.0.0.2, 127.0.0.1"], false),
+            (&proxy, &["127.0.0.1"], false),
+            (&proxy, &["x"], false),
+            (&other, &[], false),
+            (&other, &["10.0.0.2"], false),
+        ] {
+            let values: Vec<_> =
+                lines.iter().map(|value| Header { name: "X-Forwarded-For", value: value.as_bytes() }).collect();
+            let sender = Client::Peer(from);
+            let client = proxies.client(sender, Fields::of(&values));
+            assert_eq!(proxies.miss(sender, client), expected, "{from} {lines:?}");
+        }
+        let silent = Proxies { header: ProxyHeader::None, ..proxies };
+        assert!(!silent.miss(Client::Peer(&proxy), Client::Peer(&proxy)));
     }
 
     #[test]

@@ -216,14 +216,16 @@ fn words(line: &[u8]) -> (&[u8], Option<&[u8]>, Option<&[u8]>) {
     }
 }
 
-/// The values of the first Referer and the first User-Agent of a head that may be malformed.
+/// The values of the first Referer and the first User-Agent of a head that may be malformed. What comes behind an empty line
+/// is another request's.
 fn fields(head: &[u8]) -> [Option<&[u8]>; 2] {
     let mut found = [None, None];
     for at in memchr::memchr_iter(b'\n', head) {
         let line = &head[at + 1..];
-        let (slot, name): (_, &[u8]) = match line.first() {
-            Some(b'R' | b'r') => (&mut found[0], b"referer:"),
-            Some(b'U' | b'u') => (&mut found[1], b"user-agent:"),
+        let (slot, name): (_, &[u8]) = match line {
+            [b'R' | b'r', ..] => (&mut found[0], b"referer:"),
+            [b'U' | b'u', ..] => (&mut found[1], b"user-agent:"),
+            [b'\n', ..] | [b'\r', b'\n', ..] => break,
             _ => continue,
         };
         let Some((start, rest)) = line.split_at_checked(name.len()) else { continue };
@@ -268,6 +270,14 @@ mod tests {
         check(LogFormat::Combined, head, ["192.0.2.7 - a\\x20b\\x22 [", request, fields]);
         let bare = b"\xff\r\nuser-agentx: 1\r\nreferer :2\nuser-agent:\r\n";
         check(LogFormat::Combined, bare, ["192.0.2.7 - a\\x20b\\x22 [", "] \"\\xFF\" 200 ", " \"-\" \"-\""]);
+        for end in ["\r\n\r\n", "\n\n", "\n\r\n"] {
+            let two = format!("\u{16}\nUser-Agent: 1{end}GET / HTTP/1.1\r\nReferer: 2\r\nUser-Agent: 3\r\n\r\n");
+            check(
+                LogFormat::Combined,
+                two.as_bytes(),
+                ["192.0.2.7 - a\\x20b\\x22 [", "] \"\\x16\" 200 ", " \"-\" \"1\""],
+            );
+        }
         check(
             LogFormat::Json,
             head,

@@ -1,7 +1,12 @@
 //! The http layer: connections, framing, what is refused and how.
 
 use std::net::Shutdown;
+use std::thread;
 use std::time::{Instant, SystemTime};
+
+use ::http::StatusCode;
+use salver::http::{Handler, Limits, Request, Response, Service};
+use salver::socketserver::Server;
 
 use crate::support::{Client, PATIENCE, Reply, Salver, Site, curl, get, settle, start_of};
 
@@ -15,6 +20,41 @@ fn last(target: &str) -> String {
 #[track_caller]
 fn check_reply(reply: &Reply, status: u16, body: &str) {
     assert_eq!((reply.status, &*reply.text()), (status, body), "{}", reply.head);
+}
+
+/// Answers whether it is known by when a request had begun.
+struct Begun;
+
+impl Handler for Begun {
+    fn handle(&self, request: &Request<'_>) -> Response {
+        let known = if request.begun.is_some() { "known" } else { "unknown" };
+        Response::new(StatusCode::OK).html(known)
+    }
+}
+
+/// What was looked up before that is not news enough for the request, so an earlier time than that of its first byte would
+/// be a wrong one.
+#[test]
+fn an_empty_line_does_not_begin_a_request() {
+    let server = Server::bind("127.0.0.1:0", Service::new(Begun, Limits::default())).unwrap();
+    let address = server.local_addrs().unwrap()[0].as_inet().unwrap();
+    let stopper = server.stopper();
+    let serving = thread::spawn(|| server.serve_forever());
+    let mut client = Client::connect(address);
+    let mut answers = |request: String| {
+        client.send(request);
+        client.reply().text()
+    };
+    assert_eq!(answers(get("/", "")), "unknown", "nobody has waited for it");
+    let until = Instant::now() + PATIENCE;
+    while answers(get("/", "")) != "known" {
+        assert!(Instant::now() < until);
+    }
+    for _ in 0..20 {
+        assert_eq!(answers(format!("\r\n{}", get("/", ""))), "unknown");
+    }
+    stopper.shutdown();
+    serving.join().unwrap().unwrap();
 }
 
 /// RFC 9112 section 4, RFC 9110 sections 6.6.1, 8.6 and 10.2.4

@@ -203,6 +203,8 @@ impl<'a, H: Handler> Turn<'a, H> {
             Ok(Introduction::Partial) => self.read_head(),
             Ok(Introduction::Complete { bytes, client }) => {
                 self.buffers.inbox.consume(bytes);
+                // The request begins with a later byte than the first.
+                self.begun = None;
                 self.session.awaits_introduction = false;
                 self.session.introduced = client.map(Box::new);
                 self.session.due = None;
@@ -222,6 +224,7 @@ impl<'a, H: Handler> Turn<'a, H> {
         while fresh && self.session.empty_lines < EMPTY_LINES_MAX && self.buffers.inbox.unread().starts_with(b"\r\n") {
             self.session.empty_lines += 1;
             self.buffers.inbox.consume(2);
+            self.begun = None;
             // An empty line begins a request, so that nobody stays for the price of a few.
             self.session.due.get_or_insert(end_of(self.limits.head_timeout, self.now()));
         }
@@ -303,9 +306,10 @@ impl<'a, H: Handler> Turn<'a, H> {
         }
         head.request.body = body.unwrap_or_default();
         head.request.begun = self.begun;
-        head.request.client = self.proxies.client(self.session.sender(self.stream.peer()), head.request.fields);
-        let client = head.request.client;
-        if self.proxies.miss(client) && !self.lines.said_unnamed.swap(true, Ordering::Relaxed) {
+        let sender = self.session.sender(self.stream.peer());
+        let client = self.proxies.client(sender, head.request.fields);
+        head.request.client = client;
+        if self.proxies.miss(sender, client) && !self.lines.said_unnamed.swap(true, Ordering::Relaxed) {
             let header = self.proxies.header.name();
             warn!("{client}: a trusted proxy names no client in {header}, so that such requests count as its own");
         }
