@@ -52,12 +52,35 @@ impl<H: Handler> Shards<H> {
     }
 
     /// A slot in the next shard that has one.
-    fn reserve(&mut self) -> Option<(&Arc<Pool<H>>, SlotId)> {
+    fn reserve(&mut self) -> Option<Slot<'_, H>> {
         let (start, shards) = (self.next, self.pools.len());
         let pools = (0..shards).map(|step| (start + step) % shards);
         let (at, id) = pools.filter_map(|at| Some((at, self.pools[at].lot.reserve()?))).next()?;
         self.next = (at + 1) % shards;
-        Some((&self.pools[at], id))
+        Some(Slot { pool: &self.pools[at], id: Some(id) })
+    }
+}
+
+/// A slot that awaits a connection, and is given back if none comes.
+struct Slot<'a, H: Handler> {
+    pool: &'a Arc<Pool<H>>,
+    id: Option<SlotId>,
+}
+
+impl<H: Handler> Slot<'_, H> {
+    fn fill(mut self, connection: Box<Connection<H::Session>>) {
+        if let Some(id) = self.id.take() {
+            self.pool.lot.admit(id, connection);
+            self.pool.queue(id);
+        }
+    }
+}
+
+impl<H: Handler> Drop for Slot<'_, H> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.pool.give_back(id);
+        }
     }
 }
 
@@ -129,21 +152,20 @@ fn accept_all<H: Handler>(
         if taken > 0 && until.is_some_and(|until| Instant::now() >= until) {
             return Rest::Empty;
         }
-        let Some((pool, id)) = shards.reserve() else { return Rest::Full };
+        let Some(slot) = shards.reserve() else { return Rest::Full };
         match listener.accept(stop) {
             Ok(stream) => {
                 taken += 1;
-                let connection = if pool.clients.enter(stream.peer()) {
+                let connection = if slot.pool.clients.enter(stream.peer()) {
                     Connection::new(stream)
                 } else {
                     complaints.client.say(|| warn!("{}: its client has too many connections", stream.peer()));
                     Connection::refused(stream)
                 };
-                pool.lot.admit(id, connection);
-                pool.queue(id);
+                slot.fill(connection);
             }
             Err(error) => {
-                pool.give_back(id);
+                drop(slot);
                 match error.kind() {
                     // Where several come at once more are on their way, and a sleep costs more than to let others go first.
                     io::ErrorKind::WouldBlock if taken > 1 && !stop.is_requested() => {
@@ -185,20 +207,18 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
 fn wait_for_vacancy<H: Handler>(shards: &mut Shards<H>, stop: Option<&Stop>, timeout: Duration) {
     let Some(vacancy) = shards.pools.first().map(|pool| Arc::clone(&pool.vacancy)) else { return };
     let alarm = vacancy.want();
-    match shards.reserve() {
-        Some((pool, id)) => pool.give_back(id),
-        None => {
-            if !shards.make_room() {
-                vacancy.want_from_anyone(true);
-                // One that became idle in between has not heard of it.
-                shards.make_room();
-            }
-            let sources: Vec<_> = iter::once(alarm.as_fd()).chain(stop.map(AsFd::as_fd)).collect();
-            wait(&sources, Some(timeout));
-            // A place may have been given back before that was said.
-            vacancy.want_from_anyone(false);
-        }
+    if shards.reserve().is_some() {
+        return;
     }
+    if !shards.make_room() {
+        vacancy.want_from_anyone(true);
+        // One that became idle in between has not heard of it.
+        shards.make_room();
+    }
+    let sources: Vec<_> = iter::once(alarm.as_fd()).chain(stop.map(AsFd::as_fd)).collect();
+    wait(&sources, Some(timeout));
+    // A place may have been given back before that was said.
+    vacancy.want_from_anyone(false);
 }
 
 /// Waits until one of these is readable; false when none is.
@@ -229,5 +249,36 @@ impl Complaint {
             self.last = Some(Instant::now());
             say();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socketserver::{Conn, Next, Options, Stream, Wake};
+
+    struct Silent;
+
+    impl Handler for Silent {
+        type Session = ();
+
+        fn setup(&self, _connection: &Conn<'_>) {}
+
+        fn handle(&self, (): &mut (), _stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
+            Ok(Next::Close)
+        }
+    }
+
+    /// A logger may panic, say, and the acceptor begins anew.
+    #[test]
+    fn no_panic_costs_a_slot() {
+        let options = Options { connections_max: 1, ..Options::default() };
+        let stop = Arc::new(Stop::new().unwrap());
+        let mut shards = Shards::new(Pool::shards(Silent, &options, &stop).unwrap());
+        let broken = unless_panicked(|| {
+            let slot = shards.reserve();
+            assert!(slot.is_none(), "a panic with the slot in hand");
+        });
+        assert!(broken.is_none() && shards.reserve().is_some());
     }
 }

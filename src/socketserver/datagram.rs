@@ -337,7 +337,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
         let (weak, its_crew) = (Arc::downgrade(&shared), Arc::downgrade(&crew));
         crew.on_hire(move |spare| {
             let (shared, crew) = (weak.upgrade()?, its_crew.upgrade()?);
-            Some(Box::new(move || shared.work(&crew, spare)))
+            Some(Box::new(move || shared.work_on(&crew, spare)))
         });
         let started = (0..options.workers.max(1)).try_for_each(|_| crew.hire(false));
         if started.is_err() {
@@ -364,6 +364,13 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
 
 impl<H: DatagramHandler> Shared<H> {
     /// A worker's life.
+    fn work_on(&self, crew: &Crew, spare: bool) {
+        while unless_panicked(|| self.work(crew, spare)).is_none() {
+            log::error!("a worker panicked outside of its handler; it begins anew");
+        }
+    }
+
+    /// Works until it is told to leave, or nobody needs it.
     fn work(&self, crew: &Crew, spare: bool) {
         let mut buffer = vec![0; self.datagram_bytes_max];
         let mut idle_since = Instant::now();
