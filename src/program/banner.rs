@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 
 use log::info;
+use rustix::net::sockopt::ipv6_v6only;
 use salver::config::Config;
 use salver::socketserver::Listener;
 
@@ -12,8 +13,7 @@ use super::logging::one_line;
 /// The text, with its last end of line.
 pub(super) fn text(config: &Config, listeners: &[Listener]) -> String {
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in listeners.iter().filter_map(|listener| listener.local_address().ok()?.as_inet()).flat_map(reachable)
-    {
+    for address in listeners.iter().flat_map(reachable) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -41,14 +41,16 @@ fn for_person(root: &str, urls: &[String], file: Option<&str>) -> String {
     format!("\n{}\n", indented.collect::<String>())
 }
 
-/// The addresses under which a listener's address can be reached: itself, or with `0.0.0.0` and `[::]` those of all
-/// interfaces. Link-local ones of IPv6 mean nothing in a URL.
-fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+/// The addresses under which a listener can be reached: its own, or with `0.0.0.0` and `[::]` those of all interfaces.
+/// Link-local ones of IPv6 mean nothing in a URL.
+fn reachable(listener: &Listener) -> Vec<SocketAddr> {
+    let Some(address) = listener.local_address().ok().and_then(|address| address.as_inet()) else { return Vec::new() };
     if !address.ip().is_unspecified() {
         return vec![address];
     }
+    let takes_v4 = address.is_ipv4() || ipv6_v6only(listener).is_ok_and(|v6_only| !v6_only);
     let in_url = |ip: &IpAddr| match ip {
-        IpAddr::V4(_) => true,
+        IpAddr::V4(_) => takes_v4,
         IpAddr::V6(ip) => address.is_ipv6() && !ip.is_unicast_link_local(),
     };
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();

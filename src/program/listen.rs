@@ -139,12 +139,12 @@ fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
     let mut listeners: Vec<Listener> = Vec::new();
     let mut unsupported = None;
     let mut port_given = None;
-    for &address in &addresses {
-        let mut address = address;
+    for &asked in &addresses {
+        let mut address = asked;
         if address.port() == 0 {
             address.set_port(port_given.unwrap_or(0));
         }
-        match Listener::tcp(address, &options(config, &addresses, address)) {
+        match Listener::tcp(address, &options(config, &addresses, asked)) {
             Ok(listener) => {
                 let local = listener.local_address().map_err(|error| Error::new(address, error))?;
                 port_given = port_given.or(local.as_inet().map(|local| local.port()));
@@ -168,12 +168,13 @@ fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
     }
 }
 
-/// `[::]` takes IPv4 connections too, unless some IPv4 address is asked for by itself.
+/// `[::]` takes IPv4 connections too, unless some IPv4 address of the same port is asked for by itself.
 fn options(config: &Config, addresses: &[SocketAddr], address: SocketAddr) -> SocketOptions {
     let mut options = config.sockets.clone();
     // In HTTP the client speaks first.
     options.defer_accept = true;
-    options.v6_only = address.is_ipv6() && address.ip().is_unspecified() && addresses.iter().any(SocketAddr::is_ipv4);
+    let mut beside = addresses.iter().filter(|other| other.port() == address.port());
+    options.v6_only = address.is_ipv6() && address.ip().is_unspecified() && beside.any(SocketAddr::is_ipv4);
     options
 }
 

@@ -46,9 +46,10 @@ impl<H: Handler> Shards<H> {
         Self { pools, next: 0 }
     }
 
-    /// Has idle connections leave; false when none is idle.
+    /// Has idle connections leave, of the next shard that has some; false when none is idle.
     fn make_room(&self) -> bool {
-        self.pools.iter().fold(false, |leaves, pool| pool.make_room() | leaves)
+        let (before, after) = self.pools.split_at(self.next);
+        after.iter().chain(before).any(|pool| pool.make_room())
     }
 
     /// A slot in the next shard that has one.

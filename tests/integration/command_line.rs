@@ -71,6 +71,31 @@ fn ipv6_stands_in_brackets() {
     assert_eq!(both.get("/", "").text(), "home");
 }
 
+/// A wildcard of IPv6 is one of IPv4 too, unless something else of IPv4 has its port; and what is named can be reached.
+#[test]
+fn every_address_that_is_named_answers() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("skipped: this machine has no IPv6");
+        return;
+    }
+    let site = site();
+    // With a port of its own, which was free just now.
+    let another = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+    for (second, takes_v4) in [(another.to_string(), true), ("127.0.0.2".to_owned(), false)] {
+        let server = Salver::start(&site, &["--bind", "::", "--bind", &second]);
+        let urls = server.line.split_once(" at ").unwrap().1;
+        let addresses: Vec<SocketAddr> =
+            urls.trim().split(", ").map(|url| url.strip_prefix("http://").unwrap().parse().unwrap()).collect();
+        for &address in addresses.iter().filter(|address| address.ip().is_loopback()) {
+            let mut client = crate::support::Client::connect(address);
+            client.send(crate::support::get("/", ""));
+            assert_eq!(client.reply().text(), "home", "{address}");
+        }
+        let is_named = |text: &str| addresses.iter().any(|address| address.ip().to_string() == text);
+        assert_eq!((is_named("::1"), is_named("127.0.0.2"), is_named("127.0.0.1")), (true, true, takes_v4), "{urls}");
+    }
+}
+
 #[test]
 fn a_default_port_that_is_taken_gives_way_to_the_next_free_one() {
     // Others may hold some of these, and may let them go at any time.
