@@ -35,7 +35,7 @@ pub(super) static KEYS: &[Key] = &[
     key("log_format", |config| &mut config.log_format),
     key("log_file", |config| &mut config.log_file),
     number("workers", 1..=WORKERS_CEILING, |config| &mut config.server.workers),
-    number("shards", 1..=WORKERS_CEILING, |config| &mut config.server.shards),
+    number("shards", 0..=WORKERS_CEILING, |config| &mut config.server.shards),
     number("workers_max", 1..=WORKERS_CEILING, |config| &mut config.server.workers_max),
     key("spare_idle_timeout_s", |config| &mut config.server.spare_idle_timeout),
     number("connections_max", 1..=CONNECTIONS_CEILING as u64, |config| &mut config.server.connections_max),
@@ -187,7 +187,7 @@ mod tests {
         assert!(config.files.root.ends_with("public"));
         assert_eq!(config.sources.len(), KEYS.len());
         // These follow the directory and the machine; the file shows an example.
-        let is_fixed = |name: &str| !["root", "workers", "shards", "connections_max", "slow_max"].contains(&name);
+        let is_fixed = |name: &str| !["root", "workers", "connections_max", "slow_max"].contains(&name);
         for (written, default) in values(config).into_iter().zip(values(defaults(Path::new("/")))) {
             assert!(written == default || !is_fixed(written.0), "{written:?} {default:?}");
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 pub struct Options {
     /// Workers (threads) that run handlers; at least 1. Default: the cores of the machine, at least 2.
     pub workers: usize,
-    /// Groups of workers, each with a queue and a poller of its own, so that many cores don't wait for each other; at least
-    /// 1, at most one for each worker. Default: one for each 8 cores or part of them.
+    /// Groups of workers, each with a queue and a poller of its own, so that many cores don't wait for each other; at most one
+    /// for each worker. Default: 0, which is one for each 8 workers that have a core, or part of them.
     pub shards: usize,
     /// Workers in all, counting the spare ones that start while others wait in blocking code. Default: 256.
     pub workers_max: usize,
@@ -38,7 +38,13 @@ pub const DESCRIPTORS_RESERVED: usize = 1_280;
 impl Options {
     /// The options of each shard: its part of all there is.
     pub(super) fn of_each_shard(&self) -> Vec<Self> {
-        let shards = self.shards.clamp(1, self.workers.min(self.connections_max).max(1));
+        self.of_each_shard_with(cores())
+    }
+
+    fn of_each_shard_with(&self, cores: usize) -> Vec<Self> {
+        let enough = self.workers.min(cores).div_ceil(WORKERS_PER_SHARD);
+        let shards = if self.shards == 0 { enough } else { self.shards };
+        let shards = shards.clamp(1, self.workers.min(self.connections_max).max(1));
         let part = |all: usize, number: usize| all / shards + usize::from(number < all % shards);
         let of_shard = |number| Self {
             workers: part(self.workers, number),
@@ -53,10 +59,9 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let cores = cores();
         Self {
-            workers: cores.max(2),
-            shards: cores.div_ceil(WORKERS_PER_SHARD),
+            workers: cores().max(2),
+            shards: 0,
             workers_max: 256,
             connections_max: connections_allowed(),
             connections_per_client_max: 0,
@@ -164,6 +169,14 @@ mod tests {
             assert_eq!(parts.iter().map(|part| part.workers_max).sum::<usize>(), options.workers_max);
             assert_eq!(parts.iter().map(|part| part.connections_max).sum::<usize>(), connections_max);
             assert!(parts.iter().all(|part| part.workers > 0 && part.connections_max > 0), "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_shard_has_as_many_workers_as_one_queue_is_good_for() {
+        for (workers, cores, expected) in [(2, 1, 1), (8, 8, 1), (9, 9, 2), (64, 64, 8), (4, 64, 1), (64, 2, 1)] {
+            let options = Options { workers, connections_max: 99, ..Options::default() };
+            assert_eq!(options.of_each_shard_with(cores).len(), expected, "{workers} {cores}");
         }
     }
 }
