@@ -1091,7 +1091,8 @@ fn nothing_is_left_of_a_server_that_has_stopped() {
             echo(stream)
         });
         // Of a socket that is another's too, a stop doesn't wait for who is on the way.
-        let listener = Listener::from_descriptor(TcpListener::bind("127.0.0.1:0").unwrap().into()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap().into();
+        let listener = Listener::from_descriptor(listener, &SocketOptions::default()).unwrap();
         let mut options = Options::default();
         options.workers = 8;
         let server = Server::new(vec![listener], handler, options).unwrap();

@@ -72,7 +72,8 @@ pub(super) fn all(config: &Config) -> Result<Vec<Listener>, Error> {
         match bind {
             Bind::Unix(name) => listeners.push(on_unix(name, config)?),
             Bind::Descriptor(number) => {
-                listeners.push(Listener::inherited(*number).map_err(|error| Error::new(bind, error))?);
+                let listener = Listener::inherited(*number, &config.sockets);
+                listeners.push(listener.map_err(|error| Error::new(bind, error))?);
             }
             _ => {}
         }

@@ -31,7 +31,7 @@ impl ToListeners for &str {
         if let Some(number) = self.strip_prefix("fd:") {
             let not_a_number =
                 |_| ListenError::new(self, ErrorKind::InvalidInput, "a descriptor is a number, as in fd:3");
-            return Ok(vec![Listener::inherited(number.parse().map_err(not_a_number)?)?]);
+            return Ok(vec![Listener::inherited(number.parse().map_err(not_a_number)?, options)?]);
         }
         let named = |error: io::Error| match error.kind() {
             ErrorKind::InvalidInput => {

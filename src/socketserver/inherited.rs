@@ -7,6 +7,7 @@ use std::process;
 
 use super::bind::ListenError;
 use super::listener::Listener;
+use super::options::SocketOptions;
 
 /// Where systemd and its like begin to count.
 const FIRST_PASSED_ON: i32 = 3;
@@ -16,13 +17,14 @@ const PASSED_ON_MAX: i32 = 64;
 
 impl Listener {
     /// Takes over the listening socket with this number. What a process is born with nobody in it owns, so this is a copy,
-    /// and the original stays open.
+    /// and the original stays open. `options` count as with [`from_descriptor`](Self::from_descriptor).
     ///
     /// # Errors
-    /// A [`ListenError`]: no such descriptor is open, or as [`from_descriptor`](Self::from_descriptor). `Unsupported`
-    /// elsewhere than on Linux.
-    pub fn inherited(number: i32) -> io::Result<Self> {
-        copy_of(number).and_then(Self::from_descriptor).map_err(ListenError::at(&format!("fd:{number}")))
+    /// A [`ListenError`]: no such descriptor is open, a sandbox forbids to copy it, or as
+    /// [`from_descriptor`](Self::from_descriptor). `Unsupported` elsewhere than on Linux.
+    pub fn inherited(number: i32, options: &SocketOptions) -> io::Result<Self> {
+        let taken = copy_of(number).and_then(|descriptor| Self::from_descriptor(descriptor, options));
+        taken.map_err(ListenError::at(&format!("fd:{number}")))
     }
 
     /// The numbers of the sockets that systemd and its like have passed on to this process, for [`Listener::inherited`]:
@@ -41,11 +43,18 @@ impl Listener {
 fn copy_of(number: i32) -> io::Result<OwnedFd> {
     use rustix::io::Errno;
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
-    pidfd_getfd(this, number, PidfdGetfdFlags::empty()).map_err(|errno| match errno {
+    let this = pidfd_open(getpid(), PidfdFlags::empty());
+    let copy = this.and_then(|this| pidfd_getfd(this, number, PidfdGetfdFlags::empty()));
+    copy.map_err(|errno| match errno {
         Errno::BADF => {
             io::Error::new(ErrorKind::InvalidInput, "no such descriptor is open; have it passed on to this process")
         }
+        Errno::PERM | Errno::ACCESS | Errno::NOSYS => io::Error::new(
+            ErrorKind::PermissionDenied,
+            format!(
+                "{errno}; have the sandbox of this process permit pidfd_open and pidfd_getfd, which take a socket over"
+            ),
+        ),
         errno => errno.into(),
     })
 }

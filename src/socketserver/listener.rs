@@ -107,12 +107,14 @@ impl Listener {
     }
 
     /// Takes over a listening socket that another process opened: a service manager, or one that hands over to its
-    /// successor. Its file, if it has one, stays when the listener goes.
+    /// successor. Its file, if it has one, stays when the listener goes. Of `options` those count that its connections
+    /// have: `nodelay`, `keepalive`, `receive_timeout`, `reno_on_loopback` and the sizes of buffers. What is off there stays as
+    /// it is.
     ///
     /// # Errors
     /// `InvalidInput` when the descriptor isn't a stream socket that listens. The error names no address: that is the
     /// caller's.
-    pub fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
+    pub fn from_descriptor(descriptor: OwnedFd, options: &SocketOptions) -> io::Result<Self> {
         let wrong = |what: &str| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -129,11 +131,25 @@ impl Listener {
         rustix::io::ioctl_fionbio(&descriptor, true)?;
         let address: SocketAddrAny = getsockname(&descriptor)?;
         let socket = match address.address_family() {
-            AddressFamily::INET | AddressFamily::INET6 => Accepting::Tcp(descriptor.into()),
+            AddressFamily::INET | AddressFamily::INET6 => {
+                let socket = SockRef::from(&descriptor);
+                if options.nodelay {
+                    socket.set_tcp_nodelay(true)?;
+                }
+                if options.keepalive {
+                    socket.set_keepalive(true)?;
+                }
+                if options.reno_on_loopback && Address::of(Some(address)).is_loopback() {
+                    take_reno(&socket);
+                }
+                Accepting::Tcp(descriptor.into())
+            }
             AddressFamily::UNIX => Accepting::Unix(descriptor.into()),
             _ => return Err(wrong("a socket of an unknown family")),
         };
-        Ok(Self { socket, file: None, is_shared: true, receive_timeout: None })
+        let listener = Self { is_shared: true, ..Self::new(socket, None, options) };
+        set_buffers(&SockRef::from(&listener), options)?;
+        Ok(listener)
     }
 
     /// Where it listens.

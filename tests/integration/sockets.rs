@@ -62,8 +62,10 @@ fn an_inherited_socket_is_served() {
     let site = site();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let ours = listener.try_clone().unwrap();
     let server =
         Salver::start_elsewhere(salver(site.path()).args(["--bind", "fd:0", "public"]), OwnedFd::from(listener).into());
+    assert!(rustix::net::sockopt::tcp_nodelay(&ours).unwrap(), "or the end of a large answer waits");
     assert!(server.line.ends_with(&format!(" at http://{address}\n")), "{}", server.line);
     assert_eq!(curl(&[], &format!("http://{address}/a.txt")), "a");
 }

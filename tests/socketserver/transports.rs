@@ -170,8 +170,13 @@ fn sockets_that_others_opened_are_taken_over() {
     let path = folder.path().join("echo.sock");
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
+    let original = tcp.try_clone().unwrap();
+    let original = socket2::SockRef::from(&original);
+    original.set_keepalive(true).unwrap();
     let descriptors = [OwnedFd::from(tcp), UnixListener::bind(&path).unwrap().into()];
-    let listeners = descriptors.map(|descriptor| Listener::from_descriptor(descriptor).unwrap());
+    let listeners = descriptors.map(|descriptor| Listener::from_descriptor(descriptor, &Default::default()).unwrap());
+    // Connections have what their listener has, and what its owner has chosen stays.
+    assert!(original.tcp_nodelay().unwrap() && original.keepalive().unwrap());
     with_echo(listeners.into(), || {
         check_unix_echo(&UnixStream::connect(&path).unwrap());
         let stream = TcpStream::connect(address).unwrap();
@@ -187,7 +192,7 @@ fn a_descriptor_that_does_not_listen_is_an_error_that_says_what_it_is() {
     let datagrams: OwnedFd = UnixDatagram::unbound().unwrap().into();
     let silent: OwnedFd = UnixStream::pair().unwrap().0.into();
     for (descriptor, what) in [(file, "no socket"), (datagrams, "datagrams"), (silent, "doesn't listen")] {
-        let error = Listener::from_descriptor(descriptor).unwrap_err();
+        let error = Listener::from_descriptor(descriptor, &SocketOptions::default()).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
     }
 }
