@@ -18,10 +18,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::address::{Address, UnixName};
 use super::bind::ListenError;
 use super::crew::{Crew, slow};
-use super::listener::{SocketFile, give_mode, remove_stale, set_buffers};
+use super::listener::set_buffers;
 use super::losses::Losses;
 use super::options::{Options, SocketOptions};
 use super::pool::unless_panicked;
+use super::socket_file::{SocketFile, give_mode, lock_folder, remove_stale};
 use super::stop::{Stop, Stopper};
 
 /// The longest datagram of UDP, and what is taken of others where nothing else is asked for: UNIX sockets have longer ones.
@@ -219,6 +220,7 @@ fn unix_datagrams(name: &UnixName, options: &SocketOptions) -> io::Result<(Socke
         socket.bind(&address)?;
         return Ok((socket, None));
     };
+    let _lock = lock_folder(path);
     remove_stale(path, Type::DGRAM)?;
     // Before the bind: from then on it receives.
     give_mode(&socket, options.unix_mode)?;

@@ -1,12 +1,9 @@
 //! Listening sockets: TCP, UNIX, and those that another process opened.
 
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::address::{Address, Credentials, Peer, UnixName};
 use super::bind::ListenError;
 use super::options::SocketOptions;
+use super::socket_file::{SocketFile, lock_folder, remove_stale};
 use super::stop::Stop;
 use super::stream::Stream;
 
@@ -88,15 +86,11 @@ impl Listener {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         set_buffers(&socket, options)?;
         socket.set_nonblocking(true)?;
-        let file = match name {
-            UnixName::Path(path) => {
-                remove_stale(path, Type::STREAM)?;
-                Some(path)
-            }
-            _ => None,
-        };
+        let path = if let UnixName::Path(path) = name { Some(path) } else { None };
+        let _lock = path.and_then(|path| lock_folder(path));
+        path.map_or(Ok(()), |path| remove_stale(path, Type::STREAM))?;
         socket.bind(&address)?;
-        let file = file.map(|path| SocketFile::new(path, options.unix_mode)).transpose()?;
+        let file = path.map(|path| SocketFile::new(path, options.unix_mode)).transpose()?;
         // Only now, when its mode is right, anybody gets in.
         socket.listen(options.backlog)?;
         Ok(Self::new(Accepting::Unix(socket.into()), file, options))
@@ -199,72 +193,6 @@ impl Listener {
 pub(super) fn set_buffers(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     options.receive_buffer_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
     options.send_buffer_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))
-}
-
-/// Removes the file of a server that is gone: one that refuses connections.
-pub(super) fn remove_stale(path: &Path, of: Type) -> io::Result<()> {
-    let kind = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        metadata => metadata?.file_type(),
-    };
-    if !kind.is_socket() {
-        let reason = "it is there already, and is no socket; remove it, or choose another path";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
-    }
-    let probe = Socket::new(Domain::UNIX, of, None)?;
-    probe.set_nonblocking(true)?;
-    match probe.connect(&UnixName::Path(path.to_owned()).to_system()?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        // Somebody is there, even if its backlog is full, or it is of another kind.
-        _ => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "another server listens there; stop it, or choose another path",
-        )),
-    }
-}
-
-/// Sets who may write to the file that binding this socket will make. (The file is set as well, as the umask takes away from
-/// this; and elsewhere than on Linux that is all.)
-pub(super) fn give_mode(socket: &Socket, mode: Option<u32>) -> io::Result<()> {
-    match mode {
-        Some(mode) if cfg!(target_os = "linux") => {
-            Ok(rustix::fs::fchmod(socket, rustix::fs::Mode::from_raw_mode(mode))?)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The file of a socket, which is removed with it, unless another has taken its place.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    pub(super) fn new(path: &Path, mode: Option<u32>) -> io::Result<Self> {
-        let path = path.canonicalize()?;
-        if let Some(mode) = mode {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-        }
-        let identity = identity(&path)?;
-        Ok(Self { path, identity })
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            // Where it can't be removed, the next server finds it stale.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 /// A second: the least there is. Where the system doesn't know it, things only take a little longer.

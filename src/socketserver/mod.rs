@@ -89,6 +89,7 @@ mod poller;
 mod pool;
 mod queue;
 mod server;
+mod socket_file;
 #[cfg(feature = "stages")]
 #[doc(hidden)]
 pub mod stages;

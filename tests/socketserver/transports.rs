@@ -197,6 +197,26 @@ fn a_descriptor_that_does_not_listen_is_an_error_that_says_what_it_is() {
     }
 }
 
+/// Neither of two servers takes the file of the other, which doesn't listen yet, for one that was left behind.
+#[test]
+fn of_two_servers_that_start_at_once_one_has_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = UnixName::Path(folder.path().join("site.sock"));
+    let UnixName::Path(path) = &name else { unreachable!() };
+    for round in 0..300 {
+        drop(UnixListener::bind(path).unwrap());
+        let together = Barrier::new(2);
+        let start = || {
+            together.wait();
+            Listener::unix(&name, &SocketOptions::default())
+        };
+        let [one, other] = thread::scope(|scope| [scope.spawn(start), scope.spawn(start)].map(|it| it.join().unwrap()));
+        UnixStream::connect(path).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let refused = one.as_ref().err().xor(other.as_ref().err());
+        assert_eq!(refused.map(io::Error::kind), Some(io::ErrorKind::AddrInUse), "round {round}: {one:?} {other:?}");
+    }
+}
+
 /// Errors of `bind` name the address, and what can be done.
 #[test]
 fn an_address_that_cannot_be_listened_on_is_named_with_a_remedy() {
