@@ -109,12 +109,13 @@ impl Passwords {
         if let Some(number) = self.recall(&digest) {
             return Verdict::User(number);
         }
-        if let Err(wait) = self.shared.failures.begin(client, Instant::now()) {
-            return Verdict::Later(wait);
-        }
+        let attempt = match self.shared.failures.begin(client, Instant::now()) {
+            Ok(attempt) => attempt,
+            Err(wait) => return Verdict::Later(wait),
+        };
         let verdict = self.compute(digest, credentials).unwrap_or(Verdict::Busy);
         if !matches!(verdict, Verdict::Wrong(_)) {
-            self.shared.failures.take_back(client);
+            attempt.forgive();
         }
         verdict
     }
@@ -276,6 +277,20 @@ mod tests {
             }
         });
         assert_eq!(passwords.computed.load(Ordering::SeqCst), 1);
+    }
+
+    /// As of users behind one address, after a restart.
+    #[test]
+    fn right_passwords_at_once_are_all_right() {
+        for _ in 0..20 {
+            let passwords = passwords(4, 1);
+            thread::scope(|scope| {
+                for (number, credentials) in ["anna:secret", "bob:p:w"].into_iter().enumerate() {
+                    let passwords = &passwords;
+                    scope.spawn(move || assert_eq!(passwords.judge(&basic(credentials), None), Verdict::User(number)));
+                }
+            });
+        }
     }
 
     /// Whoever asks, and in however many threads: there is memory for as many as have had a turn at once.
