@@ -609,6 +609,36 @@ fn siblings_come_and_go_while_they_are_served() {
     check(&server, "/dir/a.txt", ALL, Some("br"), "other by br");
 }
 
+/// What is known of a directory is known of all files in it, and told of each by itself.
+#[test]
+fn files_of_one_directory_have_siblings_of_their_own() {
+    const FILES: [&str; 4] = ["dir/a.txt", "dir/b.txt", "dir/c.txt", "other/d.txt"];
+    let site = Site::new();
+    FILES.iter().for_each(|name| site.write(name, "as it is"));
+    let server = Salver::serve(&site);
+    let check_all = |with_sibling: Option<&str>| {
+        for _ in 0..2 {
+            for name in FILES {
+                let expected = if Some(name) == with_sibling { (Some("gzip"), "sibling") } else { (None, "as it is") };
+                check(&server, &format!("/{name}"), ALL, expected.0, expected.1);
+            }
+        }
+    };
+    let mut previous: Option<String> = None;
+    for name in ["dir/b.txt", "other/d.txt"] {
+        settle(&site, "", &server);
+        check_all(previous.as_ref().and_then(|sibling| sibling.strip_suffix(".gz")));
+        previous.iter().for_each(|sibling| fs::remove_file(site.join(sibling)).unwrap());
+        check_all(None);
+        settle(&site, "", &server);
+        check_all(None);
+        let sibling = format!("{name}.gz");
+        site.write(&sibling, encode("gzip", b"sibling"));
+        check_all(Some(name));
+        previous = Some(sibling);
+    }
+}
+
 /// Nothing from outside of the root, hidden or special gets out as a variant of something else.
 #[test]
 fn a_sibling_is_held_to_the_rules_of_its_name() {
