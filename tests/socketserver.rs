@@ -602,6 +602,42 @@ fn one_connection_with_endless_work_does_not_starve_the_others() {
     }
 }
 
+/// It is never parked, and hears of a stop and of calls all the same.
+#[test]
+fn who_always_goes_on_is_told_what_others_are_told() {
+    let endless = || {
+        let (heard, hears) = channel();
+        let (handler, _ends) = Each::new(move |_, wake, waker: &Waker| {
+            match wake {
+                Wake::Opened => waker.wake(),
+                Wake::Ready => {}
+                _ => drop(heard.send(wake)),
+            }
+            Ok(if wake == Wake::Stopping { Next::Close } else { Next::Again })
+        });
+        (handler, hears)
+    };
+    let mut options = Options::default();
+    options.stop_timeout = 10 * PATIENCE;
+    let (handler, hears) = endless();
+    let server = Running::with(handler, options);
+    let _client = server.connect();
+    assert_eq!(hears.recv_timeout(PATIENCE), Ok(Wake::Called));
+    drop(server);
+    assert_eq!(hears.recv_timeout(PATIENCE), Ok(Wake::Stopping));
+
+    let (handler, hears) = endless();
+    let server = Server::bind("127.0.0.1:0", handler).unwrap();
+    let _client = TcpStream::connect(server.local_addrs().unwrap()[0].as_inet().unwrap()).unwrap();
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| server.handle_one());
+        assert_eq!(hears.recv_timeout(PATIENCE), Ok(Wake::Called));
+        server.stopper().shutdown();
+        assert_eq!(hears.recv_timeout(PATIENCE), Ok(Wake::Stopping));
+        assert!(serving.join().unwrap().unwrap());
+    });
+}
+
 #[test]
 fn connections_beyond_the_limit_wait_for_a_place() {
     for shards in [1, 2] {

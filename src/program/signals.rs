@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP stop the server; the second one ends the program at once. SIGUSR1, by which other servers are told
+//! Ctrl-C, SIGTERM and SIGHUP stop the server; once more Ctrl-C or SIGTERM ends the program at once. SIGUSR1, by which other servers are told
 //! that their log was moved, does nothing.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::{fs, io, thread};
 
 use log::info;
 use salver::socketserver::Stopper;
-use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::logging;
@@ -25,15 +25,18 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     let stop = {
         let stopper = stopper.clone();
-        move || {
-            if stopping.swap(true, Ordering::SeqCst) {
-                end_at_once();
+        move |signal| {
+            match stopping.swap(true, Ordering::SeqCst) {
+                // Where a terminal closes, the shell and the system both say so, and a login session says it behind SIGTERM.
+                true if signal == SIGHUP => return,
+                true => end_at_once(),
+                false => stopper.shutdown(),
             }
-            stopper.shutdown();
             info!("stopping; once more ends at once");
         }
     };
-    ctrlc::set_handler(stop.clone()).map_err(io::Error::other)?;
+    let interrupt = stop.clone();
+    ctrlc::set_handler(move || interrupt(SIGINT)).map_err(io::Error::other)?;
     // A log that may grow no further (ulimit -f) is an error of its writer then, and not the end.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     signal_hook::flag::register(SIGUSR1, Arc::default())?;
@@ -41,7 +44,7 @@ pub(super) fn stop_on_signal(stopper: &Stopper) -> io::Result<()> {
     if !is_ignored(SIGHUP) {
         signals.add_signal(SIGHUP)?;
     }
-    thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(|_| stop()))?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(stop))?;
     Ok(())
 }
 

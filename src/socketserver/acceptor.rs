@@ -22,6 +22,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long who was about to connect when the server was told to stop has for its first bytes.
 const LAST_CALL: Duration = Duration::from_millis(200);
 
+/// So many connections may break in a row before they are taken. More are a trouble of the system: a sandbox that forbids
+/// accept(2) says EPERM, as a firewall does of one connection.
+const BROKEN_MAX: u32 = 64;
+
 /// At most one line in the log of each kind in this time, for each acceptor.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -148,7 +152,7 @@ fn accept_all<H: Handler>(
     until: Option<Instant>,
     complaints: &mut Complaints,
 ) -> Rest {
-    let mut taken = 0;
+    let (mut taken, mut broken) = (0, 0);
     loop {
         if taken > 0 && until.is_some_and(|until| Instant::now() >= until) {
             return Rest::Empty;
@@ -156,7 +160,7 @@ fn accept_all<H: Handler>(
         let Some(slot) = shards.reserve() else { return Rest::Full };
         match listener.accept(stop) {
             Ok(stream) => {
-                taken += 1;
+                (taken, broken) = (taken + 1, 0);
                 let connection = if slot.pool.clients.enter(stream.peer()) {
                     Connection::new(stream)
                 } else {
@@ -174,7 +178,7 @@ fn accept_all<H: Handler>(
                         thread::yield_now();
                     }
                     io::ErrorKind::WouldBlock => return Rest::Empty,
-                    _ if concerns_one_connection(&error) => {}
+                    _ if concerns_one_connection(&error) && broken < BROKEN_MAX => broken += 1,
                     _ => return Rest::Refused(error),
                 }
             }

@@ -1,14 +1,18 @@
 //! Handlers in the blocking style: a function per connection, as in Python's `StreamRequestHandler.handle`.
 
-use std::io;
+use std::io::{self, ErrorKind};
+
+use log::Level;
 
 use super::handler::{Conn, Handler, Next, Wake};
 use super::stream::Stream;
+use super::throttle::Throttle;
 
 /// Makes a handler of a function that reads and writes its stream until it is done; returning closes the connection.
 ///
 /// A read that waits for too long fails with `TimedOut` ([`receive_timeout`](super::SocketOptions::receive_timeout)), and
-/// with `ConnectionAborted` when the server is told to stop, so that an idle client holds up no stop.
+/// with `ConnectionAborted` when the server is told to stop, so that an idle client holds up no stop. An error of the
+/// function ends the connection, and has a line in the log (info; debug where it is the peer or a stop that is to blame).
 ///
 /// While it waits for its peer a spare worker takes its place, so that hundreds of such clients are served at once, each
 /// at the price of a thread. For thousands, write a [`Handler`] that doesn't wait.
@@ -31,10 +35,23 @@ pub fn blocking<F>(function: F) -> impl Handler<Session = ()>
 where
     F: Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
 {
-    Blocking(function)
+    Blocking { function, failed: Throttle::default() }
 }
 
-struct Blocking<F>(F);
+struct Blocking<F> {
+    function: F,
+    failed: Throttle,
+}
+
+/// Errors of reads and writes by which peers leave, or don't answer, or a stop.
+const OF_PEERS: [ErrorKind; 6] = [
+    ErrorKind::BrokenPipe,
+    ErrorKind::ConnectionAborted,
+    ErrorKind::ConnectionReset,
+    ErrorKind::NotConnected,
+    ErrorKind::TimedOut,
+    ErrorKind::UnexpectedEof,
+];
 
 impl<F> Handler for Blocking<F>
 where
@@ -45,6 +62,16 @@ where
     fn setup(&self, _connection: &Conn<'_>) {}
 
     fn handle(&self, (): &mut (), stream: &mut Stream, _wake: Wake) -> io::Result<Next> {
-        (self.0)(stream).map(|()| Next::Close)
+        let done = (self.function)(stream);
+        match &done {
+            Err(error) if OF_PEERS.contains(&error.kind()) => log::debug!("{}: closed: {error}", stream.peer()),
+            Err(error) => self.failed.say(Level::Info, format_args!("{}: closed: {error}", stream.peer())),
+            Ok(()) => {}
+        }
+        done.map(|()| Next::Close)
+    }
+
+    fn service_actions(&self) {
+        self.failed.catch_up();
     }
 }

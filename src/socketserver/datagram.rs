@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, getsockname, recvfrom, sendto};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,6 +25,7 @@ use super::options::{Options, SocketOptions};
 use super::pool::unless_panicked;
 use super::socket_file::{SocketFile, give_mode, lock_folder, remove_stale};
 use super::stop::{Stop, Stopper};
+use super::throttle::Throttle;
 
 /// The longest datagram of UDP, and what is taken of others where nothing else is asked for: UNIX sockets have longer ones.
 pub const DATAGRAM_BYTES_MAX: usize = 65_535;
@@ -34,6 +36,9 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// Datagrams that a worker takes before it looks whether the server stops.
 const BATCH: usize = 64;
+
+/// How long a worker stands back when receiving fails.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often losses are looked for, and housekeeping done.
 const SERVICE_INTERVAL: Duration = Duration::from_secs(1);
@@ -66,14 +71,14 @@ pub trait DatagramHandler: Send + Sync + 'static {
     /// What replying says, mostly.
     fn handle(&self, datagram: &[u8], sender: &Sender<'_>) -> io::Result<()>;
 
-    /// Is told of a datagram that was longer than is taken: its first bytes, and how many it had. By default a line in the
-    /// log, and that is all.
+    /// Is told of a datagram that was longer than is taken: its first bytes, and how many it had. By default an error.
     ///
     /// # Errors
     /// As [`handle`](Self::handle).
     fn oversized(&self, start: &[u8], bytes: usize, sender: &Sender<'_>) -> io::Result<()> {
-        log::warn!("{}: a datagram of {bytes} bytes, where {} are taken; it is dropped", sender.peer(), start.len());
-        Ok(())
+        let _ = sender;
+        let reason = format!("it has {bytes} bytes, where {} are taken; it is dropped", start.len());
+        Err(io::Error::new(io::ErrorKind::InvalidData, reason))
     }
 
     /// Runs about once a second on a worker, for housekeeping; it should be quick.
@@ -161,6 +166,8 @@ struct Shared<H> {
     epoch: Instant,
     /// Milliseconds since then.
     service_due: AtomicU64,
+    /// Lines of the log that peers cause.
+    failed: Throttle,
     losses: Losses,
     /// How many of them the log has.
     losses_told: AtomicU64,
@@ -268,6 +275,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             spare_idle_timeout: options.spare_idle_timeout,
             epoch: Instant::now(),
             service_due: AtomicU64::new(0),
+            failed: Throttle::default(),
             losses,
             losses_told: AtomicU64::new(0),
         });
@@ -321,10 +329,11 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
             if self.shared.stop.is_requested() {
                 return Ok(false);
             }
-            if self.shared.handle_next(&mut buffer) {
-                return Ok(true);
+            match self.shared.handle_next(&mut buffer) {
+                Ok(true) => return Ok(true),
+                Ok(false) => self.shared.wait(None)?,
+                Err(error) => self.shared.stand_back(&error),
             }
-            self.shared.wait(None)?;
         }
     }
 
@@ -380,8 +389,15 @@ impl<H: DatagramHandler> Shared<H> {
             // Asked first: what came before a stop is then handled.
             let is_stopping = self.stop.is_requested();
             let mut handled = 0;
-            while handled < BATCH && !self.is_over.load(Ordering::SeqCst) && self.handle_next(&mut buffer) {
-                handled += 1;
+            while handled < BATCH && !self.is_over.load(Ordering::SeqCst) {
+                match self.handle_next(&mut buffer) {
+                    Ok(true) => handled += 1,
+                    Ok(false) => break,
+                    Err(error) => {
+                        self.stand_back(&error);
+                        break;
+                    }
+                }
             }
             if handled > 0 && !self.is_over.load(Ordering::SeqCst) {
                 idle_since = Instant::now();
@@ -414,17 +430,19 @@ impl<H: DatagramHandler> Shared<H> {
         }
     }
 
+    /// Receiving failed, perhaps over what became of an earlier reply; the next datagram may be there.
+    fn stand_back(&self, error: &io::Error) {
+        self.failed.say(Level::Warn, format_args!("receiving failed: {error}"));
+        thread::sleep(RECEIVE_PAUSE);
+    }
+
     /// Takes a datagram and has it handled; false when there is none.
-    fn handle_next(&self, buffer: &mut [u8]) -> bool {
+    fn handle_next(&self, buffer: &mut [u8]) -> io::Result<bool> {
         // TRUNC tells the whole length of one that doesn't fit.
         let (taken, bytes, way) = match recvfrom(&self.socket, &mut *buffer, RecvFlags::TRUNC) {
             Ok(received) => received,
-            Err(rustix::io::Errno::AGAIN) => return false,
-            Err(error) => {
-                // What became of an earlier reply, say; the next datagram may be there.
-                log::debug!("receiving failed: {error}");
-                return true;
-            }
+            Err(rustix::io::Errno::AGAIN) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
         };
         let sender = Sender { socket: &self.socket, peer: Address::of(way.clone()), way };
         let datagram = &buffer[..taken];
@@ -435,10 +453,10 @@ impl<H: DatagramHandler> Shared<H> {
         });
         match handled {
             Some(Ok(())) => {}
-            Some(Err(error)) => log::info!("{}: a datagram: {error}", sender.peer),
+            Some(Err(error)) => self.failed.say(Level::Info, format_args!("{}: a datagram: {error}", sender.peer)),
             None => log::error!("{}: a handler panicked over a datagram", sender.peer),
         }
-        true
+        Ok(true)
     }
 
     /// Housekeeping, by whoever comes first each second.
@@ -449,6 +467,7 @@ impl<H: DatagramHandler> Shared<H> {
             return;
         }
         self.tell_losses();
+        self.failed.catch_up();
         if unless_panicked(|| self.handler.service_actions()).is_none() {
             log::error!("a handler panicked in service_actions");
         }

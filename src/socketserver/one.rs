@@ -58,8 +58,8 @@ fn take_turns<H: Handler>(
     loop {
         stream.begin_turn(None);
         wake = match handler.handle(session, stream, wake) {
-            Ok(Next::Again) => Wake::Ready,
-            Ok(Next::Wait(Interest::Read, _) | Next::Idle(_)) if stream.has_read_ahead() => Wake::Ready,
+            Ok(Next::Again) => calls.news(),
+            Ok(Next::Wait(Interest::Read, _) | Next::Idle(_)) if stream.has_read_ahead() => calls.news(),
             Ok(Next::Wait(interest, deadline)) => calls.wait(stream, interest, deadline),
             Ok(Next::Idle(deadline)) => calls.wait(stream, Interest::Read, deadline),
             Ok(Next::Close) => return stream.end_of_close(),
@@ -84,6 +84,26 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
+    /// What there is to say to a connection that doesn't wait.
+    fn news(&mut self) -> Wake {
+        let sources = self.calls();
+        let wake = first_of(sources, Instant::now()).unwrap_or(Wake::Ready);
+        self.note(wake);
+        wake
+    }
+
+    fn calls(&self) -> Vec<(Wake, PollFd<'_>)> {
+        let stop = (!self.has_said_stop).then(|| (Wake::Stopping, PollFd::new(self.stop, PollFlags::IN)));
+        [(Wake::Called, PollFd::new(self.bell, PollFlags::IN))].into_iter().chain(stop).collect()
+    }
+
+    fn note(&mut self, wake: Wake) {
+        self.has_said_stop |= wake == Wake::Stopping;
+        if wake == Wake::Called {
+            self.bell.silence();
+        }
+    }
+
     fn wait(&mut self, stream: &Stream, interest: Interest, deadline: Instant) -> Wake {
         let flags = match interest {
             Interest::Read => PollFlags::IN,
@@ -92,19 +112,13 @@ impl Calls<'_> {
             Interest::Neither => HANG_UP,
         };
         loop {
-            let mut sources = vec![(Wake::Called, PollFd::new(self.bell, PollFlags::IN))];
-            if !self.has_said_stop {
-                sources.push((Wake::Stopping, PollFd::new(self.stop, PollFlags::IN)));
-            }
+            let mut sources = self.calls();
             if !(self.has_said_hang_up && flags == HANG_UP) {
                 sources.push((Wake::Ready, PollFd::new(stream, flags)));
             }
             if let Some(wake) = first_of(sources, deadline) {
-                self.has_said_stop |= wake == Wake::Stopping;
                 self.has_said_hang_up |= wake == Wake::Ready && flags == HANG_UP;
-                if wake == Wake::Called {
-                    self.bell.silence();
-                }
+                self.note(wake);
                 return wake;
             }
             if Instant::now() >= deadline {

@@ -35,6 +35,9 @@ const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 /// And while the server stops, which shall not take longer than it must.
 const SCAN_INTERVAL_STOPPING: Duration = Duration::from_millis(50);
 
+/// A spare worker with nothing to do waits so long at least: it may be the only one that can.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+
 /// A worker that always finds a job looks for events after so many.
 const TURNS_BETWEEN_LOOKS: u32 = 16;
 
@@ -205,6 +208,7 @@ impl<H: Handler> Pool<H> {
                 None => {
                     turns = 0;
                     let patience = spare.then(|| self.spare_idle_timeout.saturating_sub(idle_since.elapsed()));
+                    let patience = patience.map(|patience| patience.max(LEAST_PATIENCE));
                     self.watch(&mut lookout, patience)
                 }
             };
@@ -252,7 +256,7 @@ impl<H: Handler> Pool<H> {
                 }
             }
             Some(Ok(Next::Again)) => {
-                self.lot.requeue(id, connection);
+                self.lot.requeue(id, connection, &self.stop);
                 self.queue_behind(id);
             }
             Some(Ok(Next::Close)) => {

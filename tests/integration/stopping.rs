@@ -135,6 +135,22 @@ fn a_second_signal_ends_at_once() {
     }
 }
 
+/// When a terminal closes, its shell and the system say so, one right behind the other; a login session that ends says
+/// SIGTERM before.
+#[test]
+fn a_terminal_that_says_twice_that_it_closes_cuts_nobody() {
+    for first in [Signal::HUP, Signal::TERM] {
+        let site = site();
+        let mut server = Salver::set(&site, UNHURRIED);
+        let mut client = stuck(&server);
+        server.signal(first);
+        server.wait_for_log("stopping");
+        server.signal(Signal::HUP);
+        assert!(client.rest().len() > LARGE, "{first:?}");
+        assert_eq!(server.wait().code(), Some(0), "{first:?}");
+    }
+}
+
 /// It is what scripts that rotate the logs of other servers send.
 #[test]
 fn a_word_of_a_moved_log_ends_nothing() {

@@ -143,9 +143,12 @@ impl<S> ParkingLot<S> {
         }
     }
 
-    /// Puts a connection at the end of the queue for its next turn; the caller queues the slot.
-    pub(super) fn requeue(&self, id: SlotId, connection: Box<Connection<S>>) {
-        self.state(id).place = Place::Queued(connection, Wake::Ready);
+    /// Puts a connection at the end of the queue for its next turn, in which it is told what it would be told when parked;
+    /// the caller queues the slot.
+    pub(super) fn requeue(&self, id: SlotId, connection: Box<Connection<S>>, stop: &Stop) {
+        let mut state = self.state(id);
+        let wake = state.news(stop.is_requested()).unwrap_or(Wake::Ready);
+        state.place = Place::Queued(connection, wake);
     }
 
     /// Parks a connection: stores it, then arms the poller, so that its event finds it. Both happen under the slot's

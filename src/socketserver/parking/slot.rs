@@ -94,7 +94,7 @@ impl<S> State<S> {
     }
 
     /// What happened while the connection was in a worker's hands.
-    fn news(&mut self, stopping: bool) -> Option<Wake> {
+    pub(super) fn news(&mut self, stopping: bool) -> Option<Wake> {
         if mem::take(&mut self.called) {
             return Some(Wake::Called);
         }
