@@ -918,6 +918,27 @@ fn blocking_calls_keep_their_deadline() {
     assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), io::ErrorKind::TimedOut);
 }
 
+/// Who never makes it wait is no exception.
+#[test]
+fn blocking_calls_keep_their_deadline_with_a_quick_peer() {
+    let (said, heard) = channel();
+    let said = Mutex::new(said);
+    let server = Running::start(
+        blocking(move |stream| {
+            stream.set_deadline(Some(Instant::now() + Duration::from_millis(50)));
+            let error = io::copy(stream, &mut io::sink()).unwrap_err();
+            said.lock().unwrap().send(error.kind()).unwrap();
+            Err(error)
+        }),
+        1,
+    );
+    let mut client = server.connect();
+    // Until it is closed.
+    let flood = thread::spawn(move || while client.write_all(&[b'x'; 1 << 16]).is_ok() {});
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), io::ErrorKind::TimedOut);
+    flood.join().unwrap();
+}
+
 /// Does what it is told, a byte a command, so that a test can mix everything that can happen to a connection.
 struct Obedient {
     calls: Mutex<Sender<Waker>>,

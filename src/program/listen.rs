@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use log::warn;
-use rustix::io::Errno;
 use salver::config::{Bind, Config, PORT};
 use salver::socketserver::{ListenError, Listener, SocketOptions, UnixName};
 
@@ -152,7 +151,7 @@ fn on_port(config: &Config, port: u16) -> Result<Vec<Listener>, Error> {
                 listeners.push(listener);
             }
             // A machine without IPv6 serves on what it has.
-            Err(error) if address.is_ipv6() && is_unsupported(&error) => unsupported = Some(Error::new(address, error)),
+            Err(error) if address.is_ipv6() && is_absent(&error) => unsupported = Some(Error::new(address, error)),
             Err(error) => {
                 let is_common_port = port == 0 || address.port() == port;
                 return Err(Error { is_common_port, ..Error::new(address, error) });
@@ -179,9 +178,8 @@ fn options(config: &Config, addresses: &[SocketAddr], address: SocketAddr) -> So
     options
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
-    let without_v6 = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT];
-    Errno::from_io_error(cause(error)).is_some_and(|errno| without_v6.contains(&errno))
+fn is_absent(error: &io::Error) -> bool {
+    error.get_ref().and_then(|error| error.downcast_ref()).is_some_and(ListenError::is_absent)
 }
 
 /// All addresses of all names, each once, and none that another one covers.

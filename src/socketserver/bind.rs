@@ -6,6 +6,8 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+use rustix::io::Errno;
+
 use super::address::{Address, UnixName};
 use super::listener::Listener;
 use super::options::SocketOptions;
@@ -100,7 +102,30 @@ fn on_addresses(
     addresses: Result<impl Iterator<Item = SocketAddr>, ListenError>,
     options: &SocketOptions,
 ) -> io::Result<Vec<Listener>> {
-    addresses?.map(|address| Listener::tcp(address, options)).collect()
+    let (mut listeners, mut absent, mut port) = (Vec::new(), None, 0);
+    for mut address in addresses? {
+        // A name has one port, whichever that is.
+        if address.port() == 0 {
+            address.set_port(port);
+        }
+        match Listener::tcp(address, options) {
+            Ok(listener) => {
+                port = listener.local_address()?.as_inet().map_or(port, |local| local.port());
+                listeners.push(listener);
+            }
+            // The name means this machine without IPv6 as well.
+            Err(error) if address.is_ipv6() && is_absent(&error) => absent = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match absent {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.get_ref().and_then(|error| error.downcast_ref()).is_some_and(ListenError::is_absent)
 }
 
 /// Why nothing listens at an address, with what can be done about it. Functions that fail with it give an [`io::Error`] of
@@ -125,6 +150,13 @@ impl ListenError {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether it is the machine that lacks this address, or the whole family of it: IPv6 may be off.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        let absent = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT];
+        Errno::from_io_error(&self.cause).is_some_and(|errno| absent.contains(&errno))
     }
 
     /// What the system said, or what was found before it was asked.

@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -26,7 +25,7 @@ pub struct Listener {
     /// Others hold the socket too.
     is_shared: bool,
     /// Of its connections.
-    receive_timeout: Option<Duration>,
+    options: SocketOptions,
 }
 
 /// The transports.
@@ -97,7 +96,7 @@ impl Listener {
     }
 
     fn new(socket: Accepting, file: Option<SocketFile>, options: &SocketOptions) -> Self {
-        Self { socket, file, is_shared: false, receive_timeout: options.receive_timeout }
+        Self { socket, file, is_shared: false, options: options.clone() }
     }
 
     /// Takes over a listening socket that another process opened: a service manager, or one that hands over to its
@@ -182,11 +181,13 @@ impl Listener {
             }
             Accepting::Unix(socket) => {
                 let (socket, address) = accept_unix(socket)?;
+                // They inherit nothing. Without it the connection is only slower.
+                let _ = set_buffers(&SockRef::from(&socket), &self.options);
                 let credentials = credentials(&socket);
                 Stream::unix(socket, Peer::new(address, credentials), stop)
             }
         };
-        Ok(stream.with_receive_timeout(self.receive_timeout))
+        Ok(stream.with_receive_timeout(self.options.receive_timeout))
     }
 }
 

@@ -305,8 +305,17 @@ impl Link {
         Ok(send(self, bytes, SendFlags::NOSIGNAL)?)
     }
 
+    /// For who never has to wait, as its peer is quick.
+    fn check_deadline(&self) -> io::Result<()> {
+        match self.deadline {
+            Some(deadline) if deadline <= Instant::now() => Err(io::ErrorKind::TimedOut.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes some of it, as a blocked worker.
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.check_deadline()?;
         loop {
             match self.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Write, WAIT_MAX)?,
@@ -367,6 +376,7 @@ impl Incoming {
     }
 
     fn refill(&mut self, link: &Link, ahead: &mut ReadAhead) -> io::Result<()> {
+        link.check_deadline()?;
         loop {
             match self.receive(link, &mut ahead.bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -197,6 +197,18 @@ fn a_descriptor_that_does_not_listen_is_an_error_that_says_what_it_is() {
     }
 }
 
+/// Of each address that the machine has.
+#[test]
+fn a_name_has_one_port() {
+    let listeners = "localhost:0".to_listeners(&SocketOptions::default()).unwrap();
+    let ports: Vec<u16> =
+        listeners.iter().map(|listener| listener.local_address().unwrap().as_inet().unwrap().port()).collect();
+    assert!(!ports.is_empty() && ports.iter().all(|port| *port == ports[0] && *port > 0), "{ports:?}");
+    let unknown = "[::ffff:0:192.0.2.1]:0".to_listeners(&SocketOptions::default()).unwrap_err();
+    let unknown = unknown.get_ref().unwrap().downcast_ref::<ListenError>().unwrap();
+    assert!(unknown.is_absent(), "{unknown}");
+}
+
 /// Neither of two servers takes the file of the other, which doesn't listen yet, for one that was left behind.
 #[test]
 fn of_two_servers_that_start_at_once_one_has_the_socket() {
