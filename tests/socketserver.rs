@@ -11,7 +11,7 @@ mod socketserver {
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
@@ -900,6 +900,30 @@ fn blocking_handlers_end_when_the_server_stops() {
     clients.iter_mut().for_each(expect_end);
 }
 
+/// Else its thread would go on for ever in a process that does.
+#[test]
+fn a_blocking_handler_that_is_never_idle_has_the_stop_timeout() {
+    let (said, heard) = channel();
+    let said = Mutex::new(said);
+    let mut options = Options::default();
+    options.stop_timeout = Duration::from_millis(100);
+    let mut server = Running::with(
+        blocking(move |stream| {
+            said.lock().unwrap().send(None).unwrap();
+            let error = io::copy(&mut io::repeat(b'x'), stream).unwrap_err();
+            said.lock().unwrap().send(Some(error.kind())).unwrap();
+            Err(error)
+        }),
+        options,
+    );
+    let mut client = server.connect();
+    let reader = thread::spawn(move || while matches!(client.read(&mut [0; 1 << 16]), Ok(1..)) {});
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), None);
+    server.stop();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), Some(io::ErrorKind::ConnectionAborted));
+    reader.join().unwrap();
+}
+
 #[test]
 fn blocking_calls_keep_their_deadline() {
     let (said, heard) = channel();
@@ -937,6 +961,43 @@ fn blocking_calls_keep_their_deadline_with_a_quick_peer() {
     let flood = thread::spawn(move || while client.write_all(&[b'x'; 1 << 16]).is_ok() {});
     assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), io::ErrorKind::TimedOut);
     flood.join().unwrap();
+}
+
+/// In the blocking style a worker belongs to its client for as long as the function takes, and this one always has a line.
+#[test]
+fn clients_that_never_make_it_wait_keep_nobody_waiting() {
+    let server = Running::start(
+        blocking(|stream| {
+            let (reader, mut writer) = stream.split();
+            for line in reader.lines() {
+                let line = line?;
+                if line == "hello" {
+                    writeln!(writer, "hello")?;
+                }
+                // Slower than any client, so that there is always more.
+                let until = Instant::now() + Duration::from_millis(1);
+                while Instant::now() < until {}
+            }
+            Ok(())
+        }),
+        2,
+    );
+    let lines = [b'x'; 1023].iter().chain(b"\n").copied().cycle().take(64 << 10).collect::<Vec<_>>();
+    let (floods, hurdles): (Vec<_>, Vec<_>) = (0..2)
+        .map(|_| {
+            let (mut client, lines) = (server.connect(), lines.clone());
+            client.set_write_timeout(None).unwrap();
+            // The first lines are on their way before anyone else is there.
+            client.write_all(&lines).unwrap();
+            let hurdle = client.try_clone().unwrap();
+            (thread::spawn(move || while client.write_all(&lines).is_ok() {}), hurdle)
+        })
+        .unzip();
+    let mut third = server.connect();
+    assert_eq!(ask(&mut third, b"hello\n"), b"hello\n");
+    assert!(floods.iter().all(|flood| !flood.is_finished()), "the others go on");
+    hurdles.iter().for_each(|client| client.shutdown(Shutdown::Both).unwrap());
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
 }
 
 /// Does what it is told, a byte a command, so that a test can mix everything that can happen to a connection.

@@ -11,11 +11,14 @@ use super::throttle::Throttle;
 /// Makes a handler of a function that reads and writes its stream until it is done; returning closes the connection.
 ///
 /// A read that waits for too long fails with `TimedOut` ([`receive_timeout`](super::SocketOptions::receive_timeout)), and
-/// with `ConnectionAborted` when the server is told to stop, so that an idle client holds up no stop. An error of the
+/// with `ConnectionAborted` when the server is told to stop, so that an idle client holds up no stop. One that is never
+/// idle has [`stop_timeout`](super::Options::stop_timeout); then reads and writes fail in the same way. An error of the
 /// function ends the connection, and has a line in the log (info; debug where it is the peer or a stop that is to blame).
 ///
-/// While it waits for its peer a spare worker takes its place, so that hundreds of such clients are served at once, each
-/// at the price of a thread. For thousands, write a [`Handler`] that doesn't wait.
+/// While it waits for its peer, and once it has read or written for long, a spare worker takes its place, so that hundreds
+/// of such clients are served at once, each at the price of a thread. For thousands, write a [`Handler`] that doesn't wait.
+///
+/// `lines()` takes lines of any length, and memory for them; where strangers write, [`framing`](super::framing) bounds it.
 ///
 /// ```no_run
 /// use std::io::{BufRead, Write};

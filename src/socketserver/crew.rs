@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use super::parking::lock;
@@ -15,13 +15,43 @@ thread_local! {
     static CREW: RefCell<Option<Arc<Crew>>> = const { RefCell::new(None) };
     /// How deep this thread is in calls of `slow`: only the outermost counts.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
+    /// What this thread's turn does in the blocking style.
+    static CONVERSATION: RefCell<Conversation> = const { RefCell::new(Conversation::None) };
 }
+
+/// How long a turn may go on in the blocking style before its worker counts as away, though it never has to wait.
+const CONVERSATION_MAX: Duration = Duration::from_millis(10);
 
 /// Runs work that takes long or waits (hashing, compression, a database) without keeping others waiting: as long as it
 /// runs, this worker doesn't count, and when no other is left a spare one starts. Outside a worker it just runs.
 pub fn slow<T>(work: impl FnOnce() -> T) -> T {
     let _absent = Absent::begin();
     work()
+}
+
+/// A turn that reads and writes in the blocking style.
+enum Conversation {
+    None,
+    Since(Instant),
+    Long { _absent: Absent },
+}
+
+/// Says that this turn reads or writes in the blocking style. One that does so for long is [`slow`] work from then on: its
+/// peer may be so quick that it never has to wait, and others would wait for the end of it.
+pub(super) fn converse() {
+    let is_elsewhere = || DEPTH.get() > 0 || CREW.with_borrow(Option::is_none);
+    CONVERSATION.with_borrow_mut(|conversation| match conversation {
+        Conversation::None => *conversation = Conversation::Since(Instant::now()),
+        Conversation::Since(began) if began.elapsed() >= CONVERSATION_MAX && !is_elsewhere() => {
+            *conversation = Conversation::Long { _absent: Absent::begin() };
+        }
+        Conversation::Since(_) | Conversation::Long { .. } => {}
+    });
+}
+
+/// This worker's turn is over: it is back, if it was away.
+pub(super) fn end_conversation() {
+    CONVERSATION.set(Conversation::None);
 }
 
 /// Waits so long, as [`slow`] work.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use super::clients::Clients;
-use super::crew::{Crew, Life};
+use super::crew::{Crew, Life, end_conversation};
 use super::handler::{Call, Conn, End, Handler, Interest, Next, Wake, Waker};
 use super::options::Options;
 use super::parking::{Connection, Parking, ParkingLot, SlotId, Wait, lock};
@@ -146,6 +146,7 @@ impl<H: Handler> Pool<H> {
         let time_left = until.saturating_duration_since(Instant::now());
         if !self.wait_until_empty(time_left) {
             log::warn!("{} connections did not finish in time and are cut", self.lot.occupied());
+            self.stop.set_overdue();
             self.cut_all();
         }
         self.crew.end_rest();
@@ -245,6 +246,7 @@ impl<H: Handler> Pool<H> {
     fn serve(self: &Arc<Self>, id: SlotId) {
         let Some((mut connection, wake, tenancy)) = self.lot.take(id) else { return };
         let turn = unless_panicked(|| self.turn(id, &mut connection, wake, tenancy));
+        end_conversation();
         match turn {
             Some(Ok(Next::Wait(interest, deadline))) => {
                 self.park(id, connection, Wait { interest, deadline, idle: false });

@@ -11,12 +11,13 @@ use super::alarm::Alarm;
 #[derive(Debug)]
 pub(super) struct Stop {
     requested: AtomicBool,
+    overdue: AtomicBool,
     alarm: Alarm,
 }
 
 impl Stop {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { requested: AtomicBool::new(false), alarm: Alarm::new()? })
+        Ok(Self { requested: AtomicBool::new(false), overdue: AtomicBool::new(false), alarm: Alarm::new()? })
     }
 
     pub(super) fn request(&self) {
@@ -26,6 +27,15 @@ impl Stop {
 
     pub(super) fn is_requested(&self) -> bool {
         self.requested.load(Ordering::SeqCst)
+    }
+
+    /// Says that the time for what was under way is over.
+    pub(super) fn set_overdue(&self) {
+        self.overdue.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::SeqCst)
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, getsockname, recv, send};
 
 use super::address::{Address, Peer};
-use super::crew::slow;
+use super::crew::{converse, slow};
 use super::handler::{End, Interest};
 use super::stop::Stop;
 
@@ -305,8 +305,13 @@ impl Link {
         Ok(send(self, bytes, SendFlags::NOSIGNAL)?)
     }
 
-    /// For who never has to wait, as its peer is quick.
-    fn check_deadline(&self) -> io::Result<()> {
+    /// A blocking call begins. The deadline, and the end of a stop's patience, are for those that never have to wait, too, as
+    /// their peer is quick.
+    fn begin_call(&self) -> io::Result<()> {
+        converse();
+        if self.stop.is_overdue() {
+            return Err(stopping());
+        }
         match self.deadline {
             Some(deadline) if deadline <= Instant::now() => Err(io::ErrorKind::TimedOut.into()),
             _ => Ok(()),
@@ -315,7 +320,7 @@ impl Link {
 
     /// Writes some of it, as a blocked worker.
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.check_deadline()?;
+        self.begin_call()?;
         loop {
             match self.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Write, WAIT_MAX)?,
@@ -336,6 +341,10 @@ impl Link {
     }
 }
 
+fn stopping() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the server is stopping")
+}
+
 fn wait_for(link: &Link, interest: Interest, timeout: Duration) -> io::Result<()> {
     let reading = interest == Interest::Read;
     let flags = if reading { PollFlags::IN } else { PollFlags::OUT };
@@ -348,9 +357,7 @@ fn wait_for(link: &Link, interest: Interest, timeout: Duration) -> io::Result<()
     let sources = if reading { &mut both[..] } else { &mut both[..1] };
     match poll(sources, Some(&timeout)) {
         Ok(0) => Err(io::ErrorKind::TimedOut.into()),
-        Ok(_) if both[0].revents().is_empty() => {
-            Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server is stopping"))
-        }
+        Ok(_) if both[0].revents().is_empty() => Err(stopping()),
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -360,7 +367,8 @@ impl Incoming {
     fn receive(&mut self, link: &Link, buffer: &mut [u8]) -> io::Result<usize> {
         let received = recv(link, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count).map_err(io::Error::from);
         self.drained = match &received {
-            Ok(count) => (1..buffer.len()).contains(count),
+            // A UNIX socket gives less than it has where a descriptor was sent along.
+            Ok(count) => matches!(link.socket, Socket::Tcp(_)) && (1..buffer.len()).contains(count),
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
         self.ended |= matches!(received, Ok(0)) && !buffer.is_empty();
@@ -376,7 +384,7 @@ impl Incoming {
     }
 
     fn refill(&mut self, link: &Link, ahead: &mut ReadAhead) -> io::Result<()> {
-        link.check_deadline()?;
+        link.begin_call()?;
         loop {
             match self.receive(link, &mut ahead.bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -1,12 +1,15 @@
 //! Every transport runs the same echo test; what else is particular to one; addresses that cannot be listened on.
 
 use std::fs;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use salver::socketserver::{Address, ListenError, ToListeners, UnixName};
 
 use crate::*;
@@ -132,6 +135,58 @@ fn the_file_of_another_socket_is_left_alone() {
     let _successor = UnixListener::bind(&path).unwrap();
     drop(listener);
     assert!(path.exists());
+}
+
+/// A read ends at the bytes that a descriptor was sent with, however many there are behind them.
+#[test]
+fn bytes_behind_a_descriptor_are_not_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let (release, gate) = channel();
+    let gate = Mutex::new(gate);
+    let (handler, _ends) = Each::new(move |stream, wake, _| {
+        if wake == Wake::Stopping {
+            return Ok(Next::Close);
+        }
+        // One read a turn: what came short has nothing behind it, or so it seems.
+        let mut bytes = [0; 100];
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return Ok(Next::Close),
+            Ok(_) if bytes[0] == b'w' => gate.lock().unwrap().recv_timeout(PATIENCE).unwrap(),
+            Ok(read) => drop(stream.try_write(&bytes[..read])?),
+            Err(_) => {}
+        }
+        Ok(Next::Wait(Interest::Read, far()))
+    });
+    let mut options = Options::default();
+    options.workers = 1;
+    let server = Server::new(vec![unix(&path).unwrap()], handler, options).unwrap();
+    let stopper = server.stopper();
+    let thread = thread::spawn(|| server.serve_forever());
+    let connect = || {
+        let client = UnixStream::connect(&path).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client
+    };
+    let (mut client, mut other) = (connect(), connect());
+    let (mut first, mut all) = ([0; 1], [0; 2]);
+    for stream in [&mut client, &mut other] {
+        stream.write_all(b"1").unwrap();
+        stream.read_exact(&mut first).unwrap();
+    }
+    // The only worker is away when both come.
+    other.write_all(b"w").unwrap();
+    let descriptors = [client.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    sendmsg(&client, &[IoSlice::new(b"2")], &mut control, SendFlags::empty()).unwrap();
+    client.write_all(b"3").unwrap();
+    release.send(()).unwrap();
+    client.read_exact(&mut all).unwrap();
+    assert_eq!(&all, b"23");
+    stopper.shutdown();
+    thread.join().unwrap().unwrap();
 }
 
 #[test]

@@ -211,11 +211,14 @@ impl<S> ParkingLot<S> {
         if state.arming != arming {
             return None;
         }
-        let unparked = state.unpark(Wake::Ready);
-        state.missed |= !unparked;
         state.final_told |= event.is_final;
         // Of one that was parked meanwhile, the event may be of what its last turn has read.
         let is_of_now = state.looks_before < look;
+        if !is_of_now && state.has_read_all() {
+            return None;
+        }
+        let unparked = state.unpark(Wake::Ready);
+        state.missed |= !unparked;
         if unparked && let Place::Queued(connection, _) = &mut state.place {
             connection.ready_since = (is_of_now && connection.armed == Some(Interest::Read)).then_some(now);
             connection.hang_up_told |= connection.armed == Some(Interest::Neither);
@@ -396,6 +399,31 @@ mod tests {
             let look = if is_early { early } else { lot.begin_look() };
             assert_eq!(lot.ready(event(id, 1), look, Instant::now()), Some(id));
             assert_eq!(lot.take(id).unwrap().0.stream.ready_since().is_some(), !is_early);
+        }
+    }
+
+    /// A handler in the blocking style would wait in a turn in vain.
+    #[test]
+    #[cfg(all(target_os = "linux", not(salver_portable)))]
+    fn an_event_of_what_was_read_before_it_was_parked_gives_no_turn() {
+        use rustix::event::{PollFd, PollFlags, poll};
+        for (is_final, comes_back) in [(false, false), (true, true)] {
+            let (lot, id, mut connection, mut client) = lot();
+            client.write_all(b"x").unwrap();
+            poll(&mut [PollFd::new(&connection.stream, PollFlags::IN)], None).unwrap();
+            assert_eq!(connection.stream.try_read(&mut [0; 2]).unwrap(), 1);
+            let early = lot.begin_look();
+            park(&lot, id, connection);
+            let unparked = lot.ready(Event { is_final, ..event(id, 1) }, early, Instant::now());
+            assert_eq!(unparked.is_some(), comes_back, "an end is for a turn to find");
+            if !comes_back {
+                client.write_all(b"y").unwrap();
+                let connection = || matches!(&lot.state(id).place, Place::Parked(parked) if parked.stream.has_bytes());
+                while !connection() {
+                    std::thread::yield_now();
+                }
+                assert_eq!(lot.ready(event(id, 1), early, Instant::now()), Some(id), "there is more by now");
+            }
         }
     }
 

@@ -71,6 +71,14 @@ impl<S> State<S> {
             && connection.stream.is_drained()
     }
 
+    /// Whether it waits, by an arming that lasts, for more than there is.
+    pub(super) fn has_read_all(&self) -> bool {
+        match &self.place {
+            Place::Parked(connection) => self.lasts(connection, Interest::Read) && !connection.stream.has_bytes(),
+            _ => false,
+        }
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.idle && matches!(self.place, Place::Parked(_))
     }
