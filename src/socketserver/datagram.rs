@@ -71,7 +71,8 @@ pub trait DatagramHandler: Send + Sync + 'static {
     /// What replying says, mostly.
     fn handle(&self, datagram: &[u8], sender: &Sender<'_>) -> io::Result<()>;
 
-    /// Is told of a datagram that was longer than is taken: its first bytes, and how many it had. By default an error.
+    /// Is told of a datagram that was longer than is taken: its first bytes, and how many it had (at least: only Linux tells
+    /// of those that didn't fit). By default an error.
     ///
     /// # Errors
     /// As [`handle`](Self::handle).
@@ -84,6 +85,12 @@ pub trait DatagramHandler: Send + Sync + 'static {
     /// Runs about once a second on a worker, for housekeeping; it should be quick.
     fn service_actions(&self) {}
 }
+
+/// Has the system tell the whole length of a datagram that doesn't fit.
+#[cfg(target_os = "linux")]
+const WHOLE_LENGTH: RecvFlags = RecvFlags::TRUNC;
+#[cfg(not(target_os = "linux"))]
+const WHOLE_LENGTH: RecvFlags = RecvFlags::empty();
 
 /// Who sent a datagram, and the way back.
 #[derive(Debug)]
@@ -324,7 +331,7 @@ impl<H: DatagramHandler, K> DatagramServer<H, K> {
     /// # Errors
     /// When waiting fails.
     pub fn handle_one(&self) -> io::Result<bool> {
-        let mut buffer = vec![0; self.shared.datagram_bytes_max];
+        let mut buffer = self.shared.buffer();
         loop {
             if self.shared.stop.is_requested() {
                 return Ok(false);
@@ -383,7 +390,7 @@ impl<H: DatagramHandler> Shared<H> {
 
     /// Works until it is told to leave, or nobody needs it.
     fn work(&self, crew: &Crew, spare: bool) {
-        let mut buffer = vec![0; self.datagram_bytes_max];
+        let mut buffer = self.buffer();
         let mut idle_since = Instant::now();
         loop {
             // Asked first: what came before a stop is then handled.
@@ -436,19 +443,23 @@ impl<H: DatagramHandler> Shared<H> {
         thread::sleep(RECEIVE_PAUSE);
     }
 
+    /// With room for a byte more than is taken, so that one that is longer shows everywhere.
+    fn buffer(&self) -> Vec<u8> {
+        vec![0; self.datagram_bytes_max.saturating_add(1)]
+    }
+
     /// Takes a datagram and has it handled; false when there is none.
     fn handle_next(&self, buffer: &mut [u8]) -> io::Result<bool> {
-        // TRUNC tells the whole length of one that doesn't fit.
-        let (taken, bytes, way) = match recvfrom(&self.socket, &mut *buffer, RecvFlags::TRUNC) {
+        let (taken, bytes, way) = match recvfrom(&self.socket, &mut *buffer, WHOLE_LENGTH) {
             Ok(received) => received,
             Err(rustix::io::Errno::AGAIN) => return Ok(false),
             Err(errno) => return Err(errno.into()),
         };
         let sender = Sender { socket: &self.socket, peer: Address::of(way.clone()), way };
-        let datagram = &buffer[..taken];
+        let datagram = &buffer[..taken.min(self.datagram_bytes_max)];
         let handled = unless_panicked(|| match bytes {
             _ if !self.handler.verify(&sender.peer) => Ok(()),
-            _ if bytes > taken => self.handler.oversized(datagram, bytes, &sender),
+            _ if bytes > datagram.len() => self.handler.oversized(datagram, bytes, &sender),
             _ => self.handler.handle(datagram, &sender),
         });
         match handled {

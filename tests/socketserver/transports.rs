@@ -11,6 +11,7 @@ use std::path::Path;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use salver::socketserver::{Address, ListenError, ToListeners, UnixName};
+use socket2::SockRef;
 
 use crate::*;
 
@@ -57,6 +58,38 @@ fn tcp_echoes() {
     });
 }
 
+/// Whether listening or accepted sockets have them first differs by the kind.
+#[test]
+fn connections_have_the_buffers_that_were_asked_for() {
+    let (receive, send) = (50_000, 40_000);
+    let mut options = SocketOptions::default();
+    (options.receive_buffer_bytes, options.send_buffer_bytes) = (Some(receive), Some(send));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let tcp = Listener::tcp(([127, 0, 0, 1], 0).into(), &options).unwrap();
+    let address = tcp.local_address().unwrap().as_inet().unwrap();
+    let (said, heard) = channel();
+    let handler = blocking(move |stream| {
+        let socket = SockRef::from(&*stream);
+        said.send((socket.recv_buffer_size()?, socket.send_buffer_size()?)).unwrap();
+        Ok(())
+    });
+    let listeners = vec![tcp, Listener::unix(&named(&path), &options).unwrap()];
+    let server = Server::new(listeners, handler, Options::default()).unwrap();
+    // The system may give more than it is asked for.
+    let example = UnixStream::pair().unwrap().0;
+    let example = SockRef::from(&example);
+    example.set_recv_buffer_size(receive).unwrap();
+    example.set_send_buffer_size(send).unwrap();
+    let expected = (example.recv_buffer_size().unwrap(), example.send_buffer_size().unwrap());
+    let _client = TcpStream::connect(address).unwrap();
+    server.handle_one().unwrap();
+    assert_eq!(heard.recv().unwrap(), expected, "TCP");
+    let _client = UnixStream::connect(&path).unwrap();
+    server.handle_one().unwrap();
+    assert_eq!(heard.recv().unwrap(), expected, "UNIX");
+}
+
 /// What a handler sees on its connection.
 #[cfg(target_os = "linux")]
 fn congestion_control(ip: Ipv4Addr, options: &SocketOptions) -> Vec<u8> {
@@ -64,7 +97,7 @@ fn congestion_control(ip: Ipv4Addr, options: &SocketOptions) -> Vec<u8> {
     let port = listener.local_address().unwrap().as_inet().unwrap().port();
     let (sender, receiver) = channel();
     let handler = blocking(move |stream| {
-        sender.send(socket2::SockRef::from(&*stream).tcp_congestion()?).unwrap();
+        sender.send(SockRef::from(&*stream).tcp_congestion()?).unwrap();
         Ok(())
     });
     let server = Server::new(vec![listener], handler, Options::default()).unwrap();
