@@ -194,7 +194,6 @@ fn is_ready(listener: &Listener) -> bool {
 pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     let passed_on = [
         Errno::INTR,
-        Errno::CONNABORTED,
         Errno::PROTO,
         Errno::PERM,
         Errno::NETDOWN,
@@ -204,7 +203,8 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
         Errno::OPNOTSUPP,
         Errno::NOPROTOOPT,
     ];
-    Errno::from_io_error(error).is_some_and(|errno| passed_on.contains(&errno))
+    error.kind() == io::ErrorKind::ConnectionAborted
+        || Errno::from_io_error(error).is_some_and(|errno| passed_on.contains(&errno))
 }
 
 /// Waits for a slot, or a stop, and has idle connections give way. The wish is said before the last look, so that a slot given back

@@ -283,12 +283,14 @@ fn accept(listener: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
 fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (socket, address) = accept(listener)?;
     let socket = TcpStream::from(socket);
+    let is_gone = |why: &str| io::Error::new(io::ErrorKind::ConnectionAborted, format!("the peer is gone: {why}"));
     if cfg!(not(target_os = "linux")) {
-        socket.set_nodelay(SockRef::from(listener).tcp_nodelay()?)?;
+        // Linux passes it on itself. Others refuse it for a connection that is broken already.
+        let nodelay = SockRef::from(listener).tcp_nodelay()?;
+        socket.set_nodelay(nodelay).map_err(|error| is_gone(&error.to_string()))?;
     }
     let address = address.and_then(|address| SocketAddr::try_from(address).ok());
-    let unknown = || io::Error::new(io::ErrorKind::ConnectionAborted, "the peer has no address");
-    Ok((socket, address.ok_or_else(unknown)?))
+    Ok((socket, address.ok_or_else(|| is_gone("it has no address"))?))
 }
 
 fn accept_unix(listener: &UnixListener) -> io::Result<(UnixStream, Address)> {

@@ -143,6 +143,10 @@ mod portable {
     use super::{EVENTS_MAX, Event};
     use crate::socketserver::Interest;
 
+    // A slot and the number of an arming are 64 bits, and `polling` gives keys of one word.
+    #[cfg(target_pointer_width = "32")]
+    compile_error!("of the systems of 32 bits only Linux is supported");
+
     #[derive(Debug)]
     pub(crate) struct Poller {
         poller: polling::Poller,
