@@ -15,10 +15,9 @@ mod common;
 
 use std::process::ExitCode;
 
-use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use salver::files::{Files, Options};
-use salver::http::{Handler, Limits, Request, Response, Service, Target};
+use salver::http::{Handler, HeaderValue, Limits, Method, Request, Response, Service, StatusCode, Target, header};
 use salver::socketserver::Server;
 
 struct Site {

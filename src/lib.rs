@@ -38,14 +38,14 @@
 //! # A server of your own
 //!
 //! ```no_run
-//! use salver::http::{Handler, Limits, Request, Response, Service};
+//! use salver::http::{Handler, Limits, Request, Response, Service, StatusCode};
 //! use salver::socketserver::Server;
 //!
 //! struct Hello;
 //!
 //! impl Handler for Hello {
 //!     fn handle(&self, request: &Request<'_>) -> Response {
-//!         Response::new(http::StatusCode::OK).html(format!("<p>Hello, {}!", request.peer))
+//!         Response::new(StatusCode::OK).html(format!("<p>Hello, {}!", request.peer))
 //!     }
 //! }
 //!

@@ -193,6 +193,38 @@ mod tests {
         }
     }
 
+    /// The lists in the text above a key are examples of it.
+    #[test]
+    fn the_examples_of_config_toml_can_be_used() {
+        let hash = "$2y$04$8B1LFqRlCMhB7XQBmUj5SeCS8Y7F1BsWkVEkDnH54VXBXnnXwIz9q";
+        let users = format!("users = ['anna:{hash}', 'bob:{hash}']");
+        let (mut text, mut tried) = (String::new(), Vec::new());
+        for line in CONFIG_TOML.lines() {
+            let Some(key) = key_of(line) else {
+                text = if line.is_empty() {
+                    String::new()
+                } else {
+                    format!("{text}{} ", line.trim_start_matches('#').trim())
+                };
+                continue;
+            };
+            let lists = text.split("[\"").skip(1).filter_map(|rest| rest.split_once(']')).map(|(list, _)| list);
+            for list in lists.filter(|list| !list.contains("[::")) {
+                let besides = match key {
+                    "auth" => &users,
+                    "trusted_proxies" => "proxy_protocol = true",
+                    _ => "",
+                };
+                let list = list.replace("../docs", "public");
+                load_file(&format!("[salver]\nroot = 'public'\n{besides}\n{key} = [\"{list}]"));
+                tried.push(key);
+            }
+        }
+        let networks = ["allow_from", "deny_from", "trusted_proxies"];
+        let others = ["mount", "redirect", "cors", "cors", "allow_host", "auth", "auth", "auth"];
+        assert_eq!(tried, [&others[..], &networks].concat());
+    }
+
     /// What files and rules a site has is its own business; what is divided among all sites is not.
     #[test]
     fn each_host_may_have_what_concerns_its_site() {

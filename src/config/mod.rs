@@ -151,6 +151,7 @@ pub fn load(
     fit_workers(&mut config, written.get("workers"))?;
     note_port(&mut config, &written);
     note_connections(&mut config);
+    note_descriptors(&mut config, written.get("cache_descriptors_max"));
     // Who asked for what is nobody else's business, wherever the file lies.
     config.files.withheld.extend(config.log_file.clone());
     settle_root(&mut config.files)?;
@@ -250,10 +251,24 @@ fn note_connections(config: &mut Config) {
     let (asked, allowed) = (config.server.connections_max, socketserver::connections_allowed());
     if asked > allowed {
         let note = format!(
-            "connections_max = {asked}, but the descriptor limit (ulimit -n) leaves room for {allowed} beside files; \
+            "connections_max = {asked}, but the descriptor limit (ulimit -Hn) leaves room for {allowed} beside files; \
              raise the limit, or lower connections_max"
         );
         config.notes.push(note);
+    }
+}
+
+/// The most that `cache_descriptors_max` can mean: half of what connections leave. The other half is for what is open while
+/// it is sent.
+#[must_use]
+pub fn descriptors_kept_max() -> usize {
+    socketserver::descriptors_reserved() / 2
+}
+
+fn note_descriptors(config: &mut Config, written: Option<&Setting<'_>>) {
+    let most = descriptors_kept_max();
+    if let Some(setting) = written.filter(|_| config.files.cache_descriptors_max > most) {
+        config.notes.push(format!("{setting}: at most {most} are kept open, as connections have the others; lower it"));
     }
 }
 

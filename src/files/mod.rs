@@ -161,20 +161,32 @@ impl Files {
     }
 
     fn get(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Response {
-        match self.find(path, request.begun) {
-            Ok(Resource::File(entry)) => self.select_variant(&entry.value, request, path),
-            Ok(Resource::Directory(listable)) => self.list(request, path, &listable, query),
-            Ok(Resource::Moved(target)) => {
+        self.find_answer(request, path, query).unwrap_or_else(|nothing| match self.fallback(request, path, &nothing) {
+            Some(page) => self.select_variant(&page.value, request, path),
+            None if self.may_fall_back(path, &nothing) => self.explain(nothing, path, request.begun).varying(BY_ACCEPT),
+            None => self.explain(nothing, path, request.begun),
+        })
+    }
+
+    /// With what is there.
+    fn find_answer(&self, request: &Request<'_>, path: &[u8], query: Option<&[u8]>) -> Result<Response, Nothing> {
+        Ok(match self.find(path, request.begun)? {
+            Resource::File(entry) => self.select_variant(&entry.value, request, path),
+            Resource::Directory(listable) => self.list(request, path, &listable, query),
+            Resource::Moved(target) => {
                 trace!(target: ROUTE, "slash: it belongs at {}{target}", self.options.prefix);
                 self.dressed(redirect(format!("{}{target}", self.options.prefix), query), path)
             }
-            Err(nothing) => match self.fallback(request, path, &nothing) {
-                Some(page) => self.select_variant(&page.value, request, path),
-                None if self.may_fall_back(path, &nothing) => {
-                    self.explain(nothing, path, request.begun).field(header::VARY, BY_ACCEPT)
-                }
-                None => self.explain(nothing, path, request.begun),
-            },
+        })
+    }
+
+    /// As [`handle`](Handler::handle), but without the page of an application: something else is for what isn't there.
+    pub(crate) fn handle_existing(&self, request: &Request<'_>) -> Response {
+        match (&request.method, request.target) {
+            (&Method::GET | &Method::HEAD, Target::Path { path, query }) => self
+                .find_answer(request, path, query)
+                .unwrap_or_else(|nothing| self.explain(nothing, path, request.begun)),
+            _ => self.handle(request),
         }
     }
 

@@ -34,6 +34,9 @@ pub mod stages;
 mod turn;
 mod write;
 
+// What requests and responses are made of.
+pub use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+
 pub use self::log::LogFormat;
 pub(crate) use characters::is_token_byte;
 pub use client::{Client, Proxies, ProxyHeader};

@@ -88,6 +88,15 @@ impl Response {
         self
     }
 
+    /// Says in Vary, once, that it depends on this field of the request too (RFC 9110 section 12.5.5).
+    pub(crate) fn varying(mut self, field: HeaderValue) -> Self {
+        let line = (header::VARY, field);
+        if !self.fields.contains(&line) {
+            self.fields.push(line);
+        }
+        self
+    }
+
     /// Says with Content-Range (RFC 9110 section 14.4) which bytes the body has, the first and the last, of a
     /// representation of this length.
     #[must_use]

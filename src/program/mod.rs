@@ -30,7 +30,7 @@ use salver::config::{self, Config};
 use salver::files::Listing;
 use salver::http::Service;
 use salver::site::{self, SiteOptions, Sites};
-use salver::socketserver::{Server, descriptors_reserved};
+use salver::socketserver::Server;
 
 use self::log_file::LogFile;
 
@@ -165,7 +165,7 @@ fn sites(config: &Config, is_local: bool) -> Sites {
         }
     }
     files.settle_listing(is_local);
-    files.cache_descriptors_max = files.cache_descriptors_max.min(descriptors_reserved() / 2);
+    files.cache_descriptors_max = files.cache_descriptors_max.min(config::descriptors_kept_max());
     let mut options = site::Options::new(SiteOptions::new(files, config.rules.clone()));
     options.allow_host = config.allow_host.clone();
     options.passwords = config.passwords;

@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::{fmt, io, iter};
 
-use ::http::{Method, StatusCode, header};
+use ::http::{Method, StatusCode};
 use log::trace;
 
 use self::access::{Gate, Refusal, Shared, Visit};
@@ -273,9 +273,9 @@ impl Site {
         refusal.explain(if may_be_told { page } else { page.with_error_page() })
     }
 
-    /// By redirects first, then by files; but what a rewrite puts in the place of a missing file comes after both. Where
-    /// there are rules about who may have what, the visit is asked about what a rewrite leads to. What other requests for
-    /// the path would not be answered with says so to caches (RFC 9110 section 12.5.5).
+    /// By redirects first, then by files; what a rewrite puts in the place of a missing file comes after both, and before the
+    /// page of an application. Where there are rules about who may have what, the visit is asked about what a rewrite leads
+    /// to. What other requests for the path would not be answered with says so to caches (RFC 9110 section 12.5.5).
     fn answer(&self, request: &Request<'_>, mut visit: Option<&mut Visit<'_>>) -> Result<Response, Refusal> {
         let Target::Path { path: asked, query } = request.target else { return Ok(self.mounts.rest().handle(request)) };
         let Some(path) = canonical_path(asked) else { return Ok(self.mounts.rest().handle(request)) };
@@ -291,7 +291,7 @@ impl Site {
             is_navigation
         });
         let unlike_navigations = |answer: Response| match is_passed_by.get() {
-            true => answer.field(header::VARY, BY_ACCEPT),
+            true => answer.varying(BY_ACCEPT),
             false => answer,
         };
         Ok(match rule.map(|rule| (rule, rule.effect())) {
@@ -308,13 +308,13 @@ impl Site {
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
                 let target = rule.path(&path);
                 trace!(target: ROUTE, "rewrite: to {} by {rule}, if nothing is there", target.escape_ascii());
-                let answer = self.mounts.handle(request, &path);
+                let answer = self.mounts.handle_existing(request, &path);
                 if answer.status() != StatusCode::NOT_FOUND {
                     // A rule behind one for navigations alone may have something else for others.
                     let for_others =
                         (effect == Effect::StandIn).then(|| self.redirects.find(&path, |_| false)).flatten();
                     let is_for_all = for_others.is_none_or(|rule| !rule.effect().is_first());
-                    return Ok(if is_for_all { answer } else { answer.field(header::VARY, BY_ACCEPT) });
+                    return Ok(if is_for_all { answer } else { answer.varying(BY_ACCEPT) });
                 }
                 trace!(target: ROUTE, "rewrite: nothing is there, so to {}", target.escape_ascii());
                 turn(&target)?;

@@ -100,6 +100,15 @@ impl Mounts {
 
     /// Answers a request for this canonical path, in the place of its own.
     pub(super) fn handle(&self, request: &Request<'_>, path: &[u8]) -> Response {
+        self.find(request, path, Files::handle)
+    }
+
+    /// The same, where something else than the page of an application is for what isn't there.
+    pub(super) fn handle_existing(&self, request: &Request<'_>, path: &[u8]) -> Response {
+        self.find(request, path, Files::handle_existing)
+    }
+
+    fn find(&self, request: &Request<'_>, path: &[u8], answer: fn(&Files, &Request<'_>) -> Response) -> Response {
         if let Some((prefix, _, [])) = self.mount_of(path)
             && matches!(request.method, Method::GET | Method::HEAD)
             && !self.rest.hides(path)
@@ -107,7 +116,7 @@ impl Mounts {
             trace!(target: ROUTE, "mount: {prefix} is a directory, which has a slash at its end");
             return self.rest.dressed(moved(StatusCode::MOVED_PERMANENTLY, location(prefix, request)), path);
         }
-        self.answer(request, path, Files::handle)
+        self.answer(request, path, answer)
     }
 
     /// Answers with what is at this canonical path, in the place of another.

@@ -140,12 +140,16 @@ fn more_connections_than_descriptors_are_complained_of() {
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(serving.get_program()).args(serving.get_args());
     let server = Salver::run(command.env("SALVER_CONNECTIONS_MAX", "60").current_dir(site.path()).env_remove("PORT"));
     server.wait_for_log(
-        "WARN connections_max = 60, but the descriptor limit (ulimit -n) leaves room for 32 beside files; raise the \
+        "WARN connections_max = 60, but the descriptor limit (ulimit -Hn) leaves room for 32 beside files; raise the \
          limit, or lower connections_max",
     );
     server.wait_for_log("up to 60 connections, 64 descriptors");
     // Nobody who chose no number is bothered.
     let server = Salver::run(command.env_remove("SALVER_CONNECTIONS_MAX"));
     let log = server.wait_for_log("up to 32 connections, 64 descriptors");
-    assert!(!log.contains("connections_max"), "{log}");
+    assert!(!log.contains("connections_max") && !log.contains("descriptors_max"), "{log}");
+    // Of those that are left files keep half.
+    let server = Salver::run(command.env("SALVER_CACHE_DESCRIPTORS_MAX", "17"));
+    server
+        .wait_for_log("WARN SALVER_CACHE_DESCRIPTORS_MAX=17: at most 16 are kept open, as connections have the others");
 }

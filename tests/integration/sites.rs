@@ -161,6 +161,33 @@ fn a_page_for_everything_does_not_stand_in_for_a_missing_script() {
     assert_eq!(server.get("/page.html", NAVIGATION).text(), "page");
 }
 
+/// The page of an application is for what nothing else is for. Else a rewrite would mean something to scripts alone, and a
+/// page of a part of the site nothing at all.
+#[test]
+fn a_rewrite_comes_before_the_page_of_an_application() {
+    let site = redirecting("/api/* /api/:splat.json 200\n/part/* /part.html 200\n");
+    site.write("api/users.json", "[]");
+    site.write("part.html", "part");
+    let server = Salver::start(&site, &["--spa"]);
+    for (target, lines, status, body, vary) in [
+        ("/api/users", NAVIGATION, 200, "[]", None),
+        ("/api/users", "", 200, "[]", None),
+        ("/api/none", NAVIGATION, 404, "", None),
+        ("/part/7", NAVIGATION, 200, "part", Some("Accept")),
+        ("/part/7", "", 404, "", Some("Accept")),
+        ("/part", NAVIGATION, 200, "part", None),
+        ("/other/7", NAVIGATION, 200, "home", Some("Accept")),
+        ("/other/7", "", 404, "", Some("Accept")),
+        ("/dir/", NAVIGATION, 200, "dir", None),
+    ] {
+        let reply = server.get(target, lines);
+        let body = if status == 200 { body.to_owned() } else { reply.text() };
+        assert_eq!((reply.status, reply.text()), (status, body), "{target} {lines}");
+        let said: Vec<_> = reply.head.lines().filter_map(|line| line.strip_prefix("Vary: ")).collect();
+        assert_eq!(said, Vec::from_iter(vary), "{target} {lines}");
+    }
+}
+
 #[test]
 fn files_that_say_how_a_site_is_served_are_not_served() {
     let site = redirecting("/old /new\n");
