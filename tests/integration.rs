@@ -5,6 +5,7 @@ mod support;
 
 mod integration {
     mod access;
+    mod caches;
     mod check_config;
     mod command_line;
     mod compression;

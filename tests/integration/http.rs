@@ -8,7 +8,7 @@ use ::http::StatusCode;
 use salver::http::{Handler, Limits, Request, Response, Service};
 use salver::socketserver::Server;
 
-use crate::support::{Client, PATIENCE, Reply, Salver, Site, curl, get, settle, start_of};
+use crate::support::{Client, PATIENCE, Random, Reply, Salver, Site, curl, get, settle, start_of};
 
 const HELLO: &[(&str, &str)] = &[("index.html", "<h1>hello</h1>"), ("a.txt", "a"), ("b.txt", "bb"), ("c.txt", "ccc")];
 
@@ -665,7 +665,7 @@ fn no_bytes_make_it_panic() {
         "POST /a.txt HTTP/1.1\r\nHost: [::1]:80\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n".into(),
         "OPTIONS * HTTP/1.0\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc".into(),
     ];
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0);
     for round in 0..400 {
         let mut bytes = seeds[round % seeds.len()].clone().into_bytes();
         for _ in 0..=random.below(4) {
@@ -687,16 +687,4 @@ fn no_bytes_make_it_panic() {
     check_reply(&server.get("/a.txt", ""), 200, "a");
     let log = server.log();
     assert!(!log.contains("panic"), "{log}");
-}
-
-/// Numbers that are the same in each run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % end as u64).unwrap()
-    }
 }

@@ -364,6 +364,22 @@ pub fn get(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }
 
+/// Numbers that are the same in each run (xorshift).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(0x9e37_79b9_7f4a_7c15 ^ seed << 32)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end as u64).unwrap()
+    }
+}
+
 /// A client that sends just the bytes it is given.
 pub struct Client {
     pub stream: TcpStream,
@@ -437,6 +453,13 @@ impl Client {
     #[track_caller]
     pub fn reply(&mut self) -> Reply {
         self.reply_to("GET")
+    }
+
+    /// The reply to this request.
+    #[track_caller]
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Reply {
+        self.send(&request);
+        self.reply_to(request)
     }
 
     /// The next reply, to this request.
