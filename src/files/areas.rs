@@ -2,6 +2,7 @@
 //! who asks. Pure.
 
 use std::borrow::Cow;
+use std::iter;
 
 use super::options::Coding;
 use super::pattern::Pattern;
@@ -11,10 +12,13 @@ use super::target::{PAGE_EXTENSION, SafePath, canonical_path};
 /// Longer paths are put together on the heap.
 const SHORT_PATH_BYTES: usize = 256;
 
+/// Names of one file, with fewer and fewer suffixes: who asks for `/a.gz.gz.gz...` must not have all of them matched.
+const NAMES_MAX: usize = 4;
+
 /// Parts of a site by patterns, 64 at most; a set of them is a bit each, the first in the lowest.
 ///
 /// A pattern covers what it matches and all that lies beneath. A variant beside a file (`page.html.gz`) lies where that
-/// file does.
+/// file does, and a page where its clean URL does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
     /// None is the whole site.
@@ -25,6 +29,8 @@ pub struct Areas {
     public: u64,
     /// Files in these are not either, whatever else is said: it depends on where a client is.
     by_network: u64,
+    /// A page lies also where its name without `.html` does.
+    has_clean_urls: bool,
 }
 
 /// For whom what lies in an area is.
@@ -46,6 +52,13 @@ impl Areas {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says whether pages have clean URLs: what `/about` lies in, `about.html` does too.
+    #[must_use]
+    pub fn with_clean_urls(mut self, has_clean_urls: bool) -> Self {
+        self.has_clean_urls = has_clean_urls;
+        self
     }
 
     /// Whether there is none.
@@ -107,11 +120,18 @@ impl Areas {
     /// The areas of a file: a path of the site, relative to its root and decoded.
     #[must_use]
     pub fn of(&self, path: &[u8]) -> u64 {
-        let original = original(path);
-        let covers =
-            |pattern: &Pattern| pattern.covers(path) || original.is_some_and(|original| pattern.covers(original));
+        let covers = |pattern: &Pattern| {
+            originals(path)
+                .any(|name| pattern.covers(name) || self.clean(name).is_some_and(|page| pattern.covers(page)))
+        };
         let is_in = |pattern: &Option<Pattern>| pattern.as_ref().is_none_or(covers);
         self.patterns.iter().enumerate().fold(0, |areas, (at, pattern)| areas | u64::from(is_in(pattern)) << at)
+    }
+
+    /// The clean name of a page.
+    fn clean<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let page = name.strip_suffix(PAGE_EXTENSION.as_bytes()).filter(|_| self.has_clean_urls);
+        page.filter(|page| !page.is_empty() && !page.ends_with(b"/"))
     }
 
     /// The areas that everything in a directory lies in, whatever its name. As in [`Areas::of`].
@@ -148,8 +168,12 @@ fn name_of(path: &[u8]) -> (Cow<'_, [u8]>, bool) {
     }
 }
 
-/// The file of which this one is a variant by its name.
-pub(super) fn original(path: &[u8]) -> Option<&[u8]> {
+/// This file, and that of which it is a variant by its name, and so on, as far as anybody compresses.
+pub(super) fn originals(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    iter::successors(Some(path), |name| original(name)).take(NAMES_MAX)
+}
+
+fn original(path: &[u8]) -> Option<&[u8]> {
     Coding::ALL.iter().find_map(|coding| path.strip_suffix(suffix(*coding).as_bytes()))
 }
 
@@ -181,12 +205,34 @@ mod tests {
             ("secret.html.gz", 0b0101),
             ("secret.html.br", 0b0101),
             ("secret.html.zst", 0b0101),
+            ("secret.html.gz.br.zst", 0b0101),
+            ("secret.html.gz.gz.gz.gz", 0b0001),
             ("secret.html.bz2", 0b0001),
             ("a", 0b1001),
             ("a/b/c", 0b1001),
             ("private/secret.html", 0b0111),
         ] {
             assert_eq!(areas.of(path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_page_lies_where_its_clean_url_does() {
+        let patterns = [("/about", Networks), ("/*.html", Networks), ("/", Networks), ("/blog/*", Networks)];
+        let plain = areas(&patterns);
+        let clean = plain.clone().with_clean_urls(true);
+        for (path, expected, if_clean) in [
+            ("about", 0b0001, 0b0001),
+            ("about.html", 0b0010, 0b0011),
+            ("about.html.gz", 0b0010, 0b0011),
+            ("about.htm", 0b0000, 0b0000),
+            ("about/x", 0b0001, 0b0001),
+            (".html", 0b0010, 0b0010),
+            ("blog.html", 0b0010, 0b0010),
+            ("blog/.html", 0b1000, 0b1000),
+        ] {
+            let areas = [plain.of(path.as_bytes()), clean.of(path.as_bytes())].map(|areas| areas & !0b0100);
+            assert_eq!(areas, [expected, if_clean], "{path}");
         }
     }
 

@@ -12,10 +12,11 @@ use super::errors::Nothing;
 use super::listing::Listable;
 use super::options::TrailingSlash;
 use super::representation::Representation;
+use super::role::Role;
 use super::root::Found;
 use super::stamp::{Evidence, Stamp};
 use super::target::SafePath;
-use super::{FALLBACK, Files, is_navigation, may_be_navigated_to};
+use super::{Files, is_navigation, may_be_navigated_to};
 use crate::http::{ROUTE, Request};
 
 /// What a target turns out to be.
@@ -74,7 +75,7 @@ impl Files {
         let mut evidence = Evidence::begin();
         let directory = match self.open(path) {
             Ok(Found::File(file, stat)) => {
-                return self.keep(canonical, path, file, &stat, evidence).map(Resource::File);
+                return self.keep((&Role::Itself, canonical), path, file, &stat, evidence).map(Resource::File);
             }
             Ok(Found::Directory(stat)) => Some(stat),
             Err(Nothing::Absent) => None,
@@ -85,7 +86,9 @@ impl Files {
             evidence.add(self.root.locate(path), Some(Stamp::of(&stat)));
             if let Some((index, file, stat)) = self.open_index(path, &mut evidence)? {
                 return match self.options.trailing_slash {
-                    TrailingSlash::Never => self.keep(canonical, &index, file, &stat, evidence).map(Resource::File),
+                    TrailingSlash::Never => {
+                        self.keep((&Role::Itself, canonical), &index, file, &stat, evidence).map(Resource::File)
+                    }
                     _ => Ok(Resource::Moved(path.as_directory().canonical())),
                 };
             }
@@ -96,7 +99,9 @@ impl Files {
             Some(_) if self.options.trailing_slash == TrailingSlash::Always => {
                 Ok(Resource::Moved(path.as_directory().canonical()))
             }
-            Some((page, file, stat)) => self.keep(canonical, &page, file, &stat, evidence).map(Resource::File),
+            Some((page, file, stat)) => {
+                self.keep((&Role::Itself, canonical), &page, file, &stat, evidence).map(Resource::File)
+            }
             None if directory.is_some() && self.options.trailing_slash != TrailingSlash::Never => {
                 Ok(Resource::Moved(path.as_directory().canonical()))
             }
@@ -120,12 +125,12 @@ impl Files {
         if let Some((index, file, stat)) = self.open_index(path, &mut evidence)? {
             return match slash {
                 TrailingSlash::Never if !path.is_root() => Ok(Resource::Moved(path.as_file().canonical())),
-                _ => self.keep(canonical, &index, file, &stat, evidence).map(Resource::File),
+                _ => self.keep((&Role::Itself, canonical), &index, file, &stat, evidence).map(Resource::File),
             };
         }
         match self.open_page(path, &mut evidence)? {
             Some((page, file, stat)) if slash == TrailingSlash::Always => {
-                self.keep(canonical, &page, file, &stat, evidence).map(Resource::File)
+                self.keep((&Role::Itself, canonical), &page, file, &stat, evidence).map(Resource::File)
             }
             Some(_) => Ok(Resource::Moved(path.as_file().canonical())),
             None => {
@@ -195,7 +200,7 @@ impl Files {
             return None;
         }
         trace!(target: ROUTE, "spa: {spa} in the place of what isn't there");
-        self.find_fallback(&SafePath::root().join(spa.trim_start_matches('/')), request.begun)
+        self.find_elsewhere(&Role::StandIn, &SafePath::root().join(spa.trim_start_matches('/')), request.begun)
     }
 
     /// Whether a navigation to this path would find the page of the application.
@@ -203,22 +208,42 @@ impl Files {
         self.options.spa.is_some() && matches!(nothing, Nothing::Absent | Nothing::Refused) && may_be_navigated_to(path)
     }
 
-    /// A page that stands in for what isn't there; it is kept beside the same page in its own place, as what is said of it
+    /// What answers in this role.
+    pub(super) fn find_as(
+        &self,
+        role: &Role,
+        path: &[u8],
+        begun: Option<Instant>,
+    ) -> Result<Arc<Entry<Representation>>, Nothing> {
+        let elsewhere = match role {
+            Role::Itself => None,
+            _ => SafePath::parse(path).ok().and_then(|path| self.find_elsewhere(role, &path, begun)),
+        };
+        elsewhere.map_or_else(|| self.find_in_place(path, begun), Ok)
+    }
+
+    /// A file in the place of something else; it is kept beside the same file in its own place, as what is said of it
     /// differs.
-    pub(super) fn find_fallback(&self, page: &SafePath, begun: Option<Instant>) -> Option<Arc<Entry<Representation>>> {
-        let key = format!("{FALLBACK}{}", page.canonical());
-        if let Some(kept) = self.cache.find(key.as_bytes(), begun) {
+    fn find_elsewhere(
+        &self,
+        role: &Role,
+        path: &SafePath,
+        begun: Option<Instant>,
+    ) -> Option<Arc<Entry<Representation>>> {
+        let canonical = path.canonical();
+        if let Some(kept) = self.cache.find(role.key(&canonical).as_bytes(), begun) {
             return Some(kept);
         }
         let mut evidence = Evidence::begin();
-        let (page, file, stat) = match self.open_if_there(page, &mut evidence).ok()? {
-            Some((file, stat)) => (page.clone(), file, stat),
-            None => match self.open_index(page, &mut evidence) {
+        let itself = if path.is_directory { None } else { self.open_if_there(path, &mut evidence).ok()? };
+        let (path, file, stat) = match itself {
+            Some((file, stat)) => (path.clone(), file, stat),
+            None => match self.open_index(path, &mut evidence) {
                 Ok(Some(index)) => index,
-                _ => self.open_page(page, &mut evidence).ok()??,
+                _ => self.open_page(path, &mut evidence).ok()??,
             },
         };
-        self.keep(&key, &page, file, &stat, evidence).ok()
+        self.keep((role, &canonical), &path, file, &stat, evidence).ok()
     }
 
     /// What answers in the place of what was asked for. A client that asked for another path must not be sent to one that

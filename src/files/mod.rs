@@ -2,7 +2,7 @@
 //!
 //! The steps of a GET, in order, one file each: `target` (a safe path, by its form), `lookup` (which file that means:
 //! an index, a page with a clean URL, a redirect), `root` (opening beneath the root, in one of the `ways`),
-//! `representation` (head with the fields that `rules` want, content, and its `validators`), `variants` (which of them
+//! `representation` (head with the fields that `rules` want of a file in this `role`, content, and its `validators`), `variants` (which of them
 //! the request accepts best, by `encoding`: one of the `siblings` of the file, or one `made` by `compress` when `turns`
 //! lets it), `conditional` (preconditions), `range` (and `multipart`; small `parts` of large files are kept), and the
 //! [`Response`]. `cache` keeps representations, so that the first steps are often one look whether the file has
@@ -31,6 +31,7 @@ mod parts;
 mod pattern;
 mod range;
 mod representation;
+mod role;
 mod root;
 mod rules;
 mod siblings;
@@ -64,8 +65,9 @@ use self::listing::Listings;
 use self::lookup::Resource;
 use self::range::Selection;
 use self::representation::{Form, Presentation, Representation, tags_content};
+use self::role::Role;
 use self::root::{Found, Miss, Root};
-use self::rules::{dress, is_hashed};
+use self::rules::{dress_by, is_hashed};
 use self::stamp::{Evidence, Witness};
 use self::target::SafePath;
 use self::variants::Variants;
@@ -77,6 +79,7 @@ pub(crate) use self::navigation::{is_navigation, may_be_navigated_to};
 use self::options::ABSENT_BYTES_MAX;
 pub use self::options::{Coding, EtagSource, Listing, Options, Symlinks, TrailingSlash};
 pub use self::pattern::Pattern;
+pub(crate) use self::role::Rewrite;
 pub(crate) use self::rules::Place;
 pub use self::rules::{ErrorPage, FieldRule, TypeRule};
 pub(crate) use self::site_file::read_site_file;
@@ -86,9 +89,6 @@ pub(crate) use self::turns::Turns;
 
 /// The methods there are, for files.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-
-/// The key of what stands in for what isn't there begins so, as no target does.
-const FALLBACK: &str = "fallback ";
 
 /// Of what is served: look again before it is used again.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -192,18 +192,24 @@ impl Files {
 
     /// Answers with this page in the place of what isn't there; 404 where the page isn't either.
     pub(crate) fn stand_in(&self, request: &Request<'_>) -> Response {
-        let Target::Path { path, .. } = request.target else { return self.handle(request) };
-        match SafePath::parse(path).ok().and_then(|page| self.find_fallback(&page, request.begun)) {
-            Some(page) => self.select_variant(&page.value, request, path),
-            None => self.in_place(request),
-        }
+        self.answer_as(&Role::StandIn, request)
     }
 
     /// Answers with this path in the place of another.
-    pub(crate) fn in_place(&self, request: &Request<'_>) -> Response {
+    pub(crate) fn in_place(&self, request: &Request<'_>, rewrite: Rewrite<'_>) -> Response {
+        let options = &self.options;
+        let is_all_the_same = self.field_rules.is_empty() && !options.immutable_hashed && options.areas.is_empty();
+        if is_all_the_same {
+            return self.answer_as(&Role::Itself, request);
+        }
+        let index = options.index.first().map_or("", String::as_str);
+        self.answer_as(&Role::of(rewrite, &self.field_rules, &options.areas, index), request)
+    }
+
+    fn answer_as(&self, role: &Role, request: &Request<'_>) -> Response {
         match (&request.method, request.target) {
             (&Method::GET | &Method::HEAD, Target::Path { path, .. }) => {
-                match self.find_in_place(path, request.begun) {
+                match self.find_as(role, path, request.begun) {
                     Ok(entry) => self.select_variant(&entry.value, request, path),
                     Err(nothing) => self.explain(nothing, path, request.begun),
                 }
@@ -294,9 +300,8 @@ impl Files {
     /// Whether the site hides it, or a directory above it, or the file of which it is a variant by its name.
     fn is_hidden(&self, path: &SafePath) -> bool {
         let path_in_site = self.in_site(path.as_bytes());
-        let names = [Some(&path_in_site[..]), areas::original(&path_in_site)];
         let mut patterns = self.options.hide.iter();
-        let hiding = patterns.find(|pattern| names.iter().flatten().any(|name| pattern.covers(name)));
+        let hiding = patterns.find(|pattern| areas::originals(&path_in_site).any(|name| pattern.covers(name)));
         if let Some(pattern) = hiding {
             trace!(target: ROUTE, "hide: {} by '{pattern}'{}", path.as_bytes().escape_ascii(), pattern.place);
         }
@@ -308,11 +313,11 @@ impl Files {
         !self.options.hide.is_empty() && SafePath::parse(path).is_ok_and(|path| self.is_hidden(&path))
     }
 
-    /// Makes a file ready. Where that means to read a large one, other requests go on meanwhile. `key` is the canonical
-    /// target, if need be behind [`FALLBACK`].
+    /// Makes a file ready, as what it answers a canonical target. Where that means to read a large one, other requests go on
+    /// meanwhile.
     fn keep(
         &self,
-        key: &str,
+        (role, canonical): (&Role, &str),
         path: &SafePath,
         file: File,
         stat: &Stat,
@@ -320,13 +325,13 @@ impl Files {
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         let bytes = FileVersion::of_stat(stat).bytes;
         if bytes <= SLOW_BYTES || !tags_content(&self.options, bytes) {
-            return self.keep_now(key, path, file, stat, evidence);
+            return self.keep_now((role, canonical), path, file, stat, evidence);
         }
         slow(|| {
             let _turn = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.cache.find(key.as_bytes(), None) {
+            match self.cache.find(role.key(canonical).as_bytes(), None) {
                 Some(entry) => Ok(entry),
-                None => self.keep_now(key, path, file, stat, evidence),
+                None => self.keep_now((role, canonical), path, file, stat, evidence),
             }
         })
     }
@@ -334,14 +339,14 @@ impl Files {
     /// Makes a file ready, and keeps it for the next request, unless its next change might not show.
     fn keep_now(
         &self,
-        key: &str,
+        (role, canonical): (&Role, &str),
         path: &SafePath,
         file: File,
         stat: &Stat,
         mut evidence: Evidence,
     ) -> Result<Arc<Entry<Representation>>, Nothing> {
         trace!(target: ROUTE, "file: {}", self.root.show(path));
-        let presentation = self.presentation(key, path);
+        let presentation = self.presentation(role, canonical, path);
         let coding = siblings::own_coding(&presentation, path, &file);
         // What is encoded by itself is had in that coding alone.
         let origin = match coding {
@@ -361,7 +366,7 @@ impl Files {
         let entry = Arc::new(Entry::new(representation, bytes, evidence));
         let is_kept = is_complete && !self.options.keeps_nothing;
         if is_kept && stamp.is_some_and(|stamp| stamp.is_settled(begun)) {
-            self.cache.insert(key.as_bytes(), Arc::clone(&entry));
+            self.cache.insert(role.key(canonical).as_bytes(), Arc::clone(&entry));
         }
         Ok(entry)
     }
@@ -378,19 +383,22 @@ impl Files {
         whole
     }
 
-    /// What is said of a file: its type, and what the rules want. A fallback is never to be kept for long.
-    fn presentation(&self, key: &str, path: &SafePath) -> Presentation {
-        let asked: Cow<'_, [u8]> = percent_decode(key.trim_start_matches(FALLBACK).trim_matches('/').as_bytes()).into();
-        let (asked, answering) = (self.in_site(&asked), self.in_site(path.as_bytes()));
-        let dress = dress(&self.field_rules, &[&asked, &answering]);
+    /// What is said of a file: its type, and what the rules want. What stands in for something else is never to be kept for
+    /// long.
+    fn presentation(&self, role: &Role, canonical: &str, path: &SafePath) -> Presentation {
+        let target: Cow<'_, [u8]> = percent_decode(canonical.trim_matches('/').as_bytes()).into();
+        let (target, answering) = (self.in_site(&target), self.in_site(path.as_bytes()));
+        // Of a rewrite the target is nobody's, neither of the request nor of the file.
+        let paths = if matches!(role, Role::Rewritten(_)) { [&*answering; 2] } else { [&*target, &*answering] };
+        let dress = dress_by(&self.field_rules, |at, rule| role.rules().contains(&at) || rule.applies(&paths));
         let content_type = TypeRule::find(&self.options.types, &answering);
         let areas = self.options.areas.of(&answering);
-        let is_private = self.options.areas.are_private(areas);
-        let is_hashed = self.options.immutable_hashed && is_hashed(path.name());
-        let stands_in = key.starts_with(FALLBACK);
+        let is_private = self.options.areas.are_private(areas) || role.is_private();
+        let is_hashed = self.options.immutable_hashed && is_hashed(path.name()) && role.may_be_hashed();
+        let is_passing = role.is_passing();
         let (cache_control, why) = match &dress.cache_control {
-            _ if stands_in && is_private => (PRIVATE, "as it stands in for what isn't there, for some"),
-            _ if stands_in => (NO_CACHE, "as it stands in for what isn't there"),
+            _ if is_passing && is_private => (PRIVATE, "as it stands in for what isn't there, for some"),
+            _ if is_passing => (NO_CACHE, "as it stands in for what isn't there"),
             Some(rule) => (rule.clone(), "by a rule"),
             None if is_private && is_hashed => (PRIVATE_IMMUTABLE, "by immutable_hashed, and not for everybody"),
             None if is_private => (PRIVATE, "as it is not for everybody"),
@@ -401,11 +409,11 @@ impl Files {
         Presentation {
             content_type: content_type.unwrap_or_else(|| mime::content_type(path.as_path())),
             cache_control,
-            // Who doesn't navigate gets 404 there.
-            fields: if stands_in {
-                [vec![(header::VARY, BY_ACCEPT)], dress.not_of_caching()].concat()
-            } else {
-                dress.fields
+            fields: match role {
+                // Who doesn't navigate gets 404 there.
+                Role::StandIn => [vec![(header::VARY, BY_ACCEPT)], dress.not_of_caching()].concat(),
+                _ if is_passing => dress.not_of_caching(),
+                _ => dress.fields,
             },
             areas,
             takes_ranges: self.options.ranges_max > 0,

@@ -158,11 +158,14 @@ impl Representation {
 
     /// Its content under another status: a page of the site that tells of an error.
     pub(super) fn as_page(&self, status: StatusCode) -> Response {
-        Response::new(status)
+        let page = Response::new(status)
             .field(header::CONTENT_TYPE, self.content_type.clone())
-            .field(header::CACHE_CONTROL, NO_CACHE)
-            .body(self.content(0..self.length))
-            .of_areas(self.areas)
+            .field(header::CACHE_CONTROL, NO_CACHE);
+        let page = match self.coding {
+            Some(coding) => page.field(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name())),
+            None => page,
+        };
+        page.body(self.content(0..self.length)).of_areas(self.areas)
     }
 
     fn content(&self, range: Range<u64>) -> Body {

@@ -65,7 +65,7 @@ impl FieldRule {
         self.fields.iter().any(|(named, _)| named == name)
     }
 
-    fn applies(&self, paths: &[&[u8]]) -> bool {
+    pub(super) fn applies(&self, paths: &[&[u8]]) -> bool {
         self.pattern.as_ref().is_none_or(|pattern| paths.iter().any(|path| pattern.matches(path)))
     }
 }
@@ -160,8 +160,13 @@ fn is_of_caching(name: &HeaderName) -> bool {
 
 /// The fields of an answer, of a later rule rather than an earlier one. `paths` are what is asked for, and what answers it.
 pub(super) fn dress(rules: &[FieldRule], paths: &[&[u8]]) -> Dress {
+    dress_by(rules, |_, rule| rule.applies(paths))
+}
+
+/// The same, of the rules for which this holds, told their places.
+pub(super) fn dress_by(rules: &[FieldRule], applies: impl Fn(usize, &FieldRule) -> bool) -> Dress {
     let mut dress = Dress::default();
-    for rule in rules.iter().filter(|rule| rule.applies(paths)) {
+    for (_, rule) in rules.iter().enumerate().filter(|(at, rule)| applies(*at, rule)) {
         trace!(target: ROUTE, "field: by {rule}{}", rule.place);
         let replaced = |name: &HeaderName| !ADDED_UP.contains(name) && rule.fields.iter().any(|(new, _)| new == name);
         dress.fields.retain(|(name, _)| !replaced(name));

@@ -22,7 +22,9 @@ use self::access::{Gate, Refusal, Shared, Visit};
 use self::hosts::Host;
 use self::mounts::Mounts;
 use self::redirects::Effect;
-use crate::files::{self, BY_ACCEPT, Files, canonical_path, is_navigation, may_be_navigated_to, moved, read_site_file};
+use crate::files::{
+    self, BY_ACCEPT, Files, Rewrite, canonical_path, is_navigation, may_be_navigated_to, moved, read_site_file,
+};
 use crate::http::{Handler, ROUTE, Request, Response, Target};
 
 #[cfg(feature = "auth")]
@@ -221,7 +223,7 @@ impl Site {
     fn new(options: SiteOptions, cache: Cache, shared: &Arc<Shared>) -> Self {
         let SiteOptions { mut files, rules } = options;
         (files.cache_bytes_max, files.cache_descriptors_max) = (cache.bytes_max, cache.descriptors_max);
-        let gate = Gate::new(rules.access, files.index.first(), shared);
+        let gate = Gate::new(rules.access, &files, shared);
         if let Some(gate) = &gate {
             files.areas = gate.areas().clone();
         }
@@ -303,7 +305,8 @@ impl Site {
                 let target = rule.path(&path);
                 trace!(target: ROUTE, "rewrite: to {} by {rule}, whatever there is", target.escape_ascii());
                 turn(&target)?;
-                unlike_navigations(self.mounts.in_place(request, &target))
+                let rewrite = Rewrite { asked: &path, is_missing: false };
+                unlike_navigations(self.mounts.in_place(request, &target, rewrite))
             }
             Some((rule, effect @ (Effect::RewriteMissing | Effect::StandIn))) => {
                 let target = rule.path(&path);
@@ -320,7 +323,10 @@ impl Site {
                 turn(&target)?;
                 match effect {
                     Effect::StandIn => self.mounts.stand_in(request, &target),
-                    _ => unlike_navigations(self.mounts.in_place(request, &target)),
+                    _ => {
+                        let rewrite = Rewrite { asked: &path, is_missing: true };
+                        unlike_navigations(self.mounts.in_place(request, &target, rewrite))
+                    }
                 }
             }
             Some((_, Effect::Redirect(_))) | None => {

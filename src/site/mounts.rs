@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ::http::{Method, StatusCode};
 use log::trace;
 
-use crate::files::{self, Files, canonical_path, encode_query, moved};
+use crate::files::{self, Files, Rewrite, canonical_path, encode_query, moved};
 use crate::http::{Handler as _, ROUTE, Request, Response, Target};
 
 /// A path, and the directory that is served there.
@@ -120,8 +120,8 @@ impl Mounts {
     }
 
     /// Answers with what is at this canonical path, in the place of another.
-    pub(super) fn in_place(&self, request: &Request<'_>, path: &[u8]) -> Response {
-        self.answer(request, path, Files::in_place)
+    pub(super) fn in_place(&self, request: &Request<'_>, path: &[u8], rewrite: Rewrite<'_>) -> Response {
+        self.answer(request, path, |files, request| files.in_place(request, rewrite))
     }
 
     /// Answers with the page of this canonical path, in the place of what isn't there.
@@ -129,7 +129,12 @@ impl Mounts {
         self.answer(request, path, Files::stand_in)
     }
 
-    fn answer(&self, request: &Request<'_>, path: &[u8], answer: fn(&Files, &Request<'_>) -> Response) -> Response {
+    fn answer(
+        &self,
+        request: &Request<'_>,
+        path: &[u8],
+        answer: impl FnOnce(&Files, &Request<'_>) -> Response,
+    ) -> Response {
         match self.mount_of(path) {
             Some((prefix, files, rest)) => {
                 trace!(target: ROUTE, "mount: {prefix} is {}", files.root().display());

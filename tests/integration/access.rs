@@ -582,8 +582,42 @@ fn an_index_for_everybody_makes_no_listing_for_everybody() {
 #[test]
 fn what_is_for_networks_is_for_no_shared_cache() {
     let site = Site::with(&[("net/app.3f9a1c2b.js", "x"), ("app.3f9a1c2b.js", "x")]);
-    let server = Salver::start(&site, &["--immutable-hashed", "--allow-from", "/net 127.0.0.1"]);
+    let rewrites = ["--redirect", "/net/new/* /:splat 200!", "--redirect", "/new/* /:splat 200!"];
+    let rules = ["--immutable-hashed", "--allow-from", "/net 127.0.0.1"];
+    let server = Salver::start(&site, &[&rules[..], &rewrites].concat());
     let kept = |target: &str| server.get(target, "").field("cache-control").unwrap().to_owned();
-    assert_eq!(kept("/net/app.3f9a1c2b.js"), "private, max-age=31536000, immutable");
-    assert_eq!(kept("/app.3f9a1c2b.js"), "public, max-age=31536000, immutable");
+    for _ in 0..2 {
+        assert_eq!(kept("/net/app.3f9a1c2b.js"), "private, max-age=31536000, immutable");
+        assert_eq!(kept("/net/new/app.3f9a1c2b.js"), "private, max-age=31536000, immutable");
+        assert_eq!(kept("/app.3f9a1c2b.js"), "public, max-age=31536000, immutable");
+        assert_eq!(kept("/new/app.3f9a1c2b.js"), "public, max-age=31536000, immutable");
+    }
+}
+
+/// Who tries the rule by the URL that it names finds it at work, and it is by the other name too.
+#[test]
+fn a_page_is_protected_by_its_clean_url() {
+    let site =
+        Site::with(&[("secret.html", SECRET), ("secret.html.gz", SECRET), ("open.html", "open"), ("a.txt", SECRET)]);
+    let server = started(&site, &["--auth", "/secret", "--auth", "/a"]);
+    for target in ["/secret", "/secret/", "/secret.html", "/secret.html.gz", "/%73ecret.html", "/secret.html/"] {
+        let reply = server.get(target, "");
+        assert!(reply.status == 401 && !reply.text().contains(SECRET), "{target}: {}", reply.head);
+    }
+    assert_eq!(server.get("/secret.html", AS_ANNA).text(), SECRET);
+    assert_eq!((server.get("/open", "").status, server.get("/a.txt", "").status), (200, 200));
+    let server = started(&site, &["--auth", "/*", "--auth", "!/open"]);
+    assert_eq!((server.get("/open", "").status, server.get("/open.html", "").status), (200, 200));
+    assert_eq!(server.get("/secret", "").status, 401);
+    let server = started(&site, &["--no-clean-urls", "--auth", "/secret"]);
+    assert_eq!((server.get("/secret.html", "").status, server.get("/secret", "").status), (200, 401));
+}
+
+/// Some tools compress what is compressed once more.
+#[test]
+fn a_variant_of_a_variant_is_one_too() {
+    let site = Site::with(&[("secret.html.gz.br", SECRET), ("secret.html.gz", SECRET), ("app.js.map.gz.br", SECRET)]);
+    let server = started(&site, &["--auth", "/secret.html", "--hide", "*.map"]);
+    assert_eq!((server.get("/secret.html.gz", "").status, server.get("/secret.html.gz.br", "").status), (401, 401));
+    assert_eq!(server.get("/app.js.map.gz.br", "").status, 404);
 }

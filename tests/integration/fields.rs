@@ -33,6 +33,75 @@ fn fields_go_by_path_and_the_last_rule_counts() {
     assert_eq!((unmodified.status, unmodified.field("x-css")), (304, Some("yes")));
 }
 
+/// A rule about what is asked for holds whatever answers; how long the file that answers may be kept in its own place says
+/// nothing of what it stands in for.
+#[test]
+fn a_rewritten_path_keeps_its_own_rules() {
+    let site = Site::with(&[("new/n.txt", "new"), ("app.3f9a1c2b.js", "app"), ("img/p.png", "png")]);
+    let server = Salver::start(
+        &site,
+        &[
+            "--immutable-hashed",
+            "-H",
+            "/old/* X-Old: 1",
+            "-H",
+            "/new/* X-New: 1",
+            "-H",
+            "/old/* Cache-Control: max-age=99",
+            "-H",
+            "/img/* Cache-Control: max-age=31536000",
+            "-H",
+            "/forced/* Cache-Control: no-store",
+            "-H",
+            "/forced/* X-Forced: 1",
+            "--redirect",
+            "/old/* /new/:splat 200",
+            "--redirect",
+            "/forced/* /new/:splat 200!",
+            "--redirect",
+            "/latest.js /app.3f9a1c2b.js 200!",
+            "--redirect",
+            "/app.00000a1b.js /app.3f9a1c2b.js 200!",
+            "--redirect",
+            "/assets/* /app.3f9a1c2b.js 200",
+            "--redirect",
+            "/u/* /img/p.png 200",
+        ],
+    );
+    let year = "public, max-age=31536000, immutable";
+    for (target, name, expected) in [
+        ("/old/n.txt", "x-old", Some("1")),
+        ("/old/n.txt", "x-new", Some("1")),
+        ("/old/n.txt", "cache-control", Some("no-cache")),
+        ("/new/n.txt", "x-old", None),
+        ("/forced/n.txt", "x-forced", Some("1")),
+        ("/forced/n.txt", "x-old", None),
+        ("/forced/n.txt", "cache-control", Some("no-store")),
+        ("/new/n.txt", "cache-control", Some("no-cache")),
+        ("/app.3f9a1c2b.js", "cache-control", Some(year)),
+        ("/latest.js", "cache-control", Some("no-cache")),
+        ("/app.00000a1b.js", "cache-control", Some(year)),
+        ("/assets/gone.00000a1b.js", "cache-control", Some("no-cache")),
+        ("/u/anna.png", "cache-control", Some("no-cache")),
+        ("/img/p.png", "cache-control", Some("max-age=31536000")),
+    ] {
+        check(&server, target, name, expected);
+        assert_eq!(server.get(target, "").status, 200, "{target}");
+    }
+    site.write("u/anna.png", "anna");
+    assert_eq!(server.get("/u/anna.png", "").text(), "anna");
+}
+
+#[test]
+fn a_page_for_errors_says_how_it_is_encoded() {
+    let site = Site::new();
+    site.write("page.svgz", b"\x1f\x8b\x08 and so on");
+    let server = Salver::start(&site, &["--error-page", "404=/page.svgz"]);
+    check(&server, "/page.svgz", "content-encoding", Some("gzip"));
+    check(&server, "/missing", "content-encoding", Some("gzip"));
+    assert_eq!(server.get("/missing", "").status, 404);
+}
+
 #[test]
 fn a_listing_lies_in_its_directory() {
     let site = Site::with(&[("a/b/c.txt", "c"), ("mounted/d.txt", "d")]);

@@ -34,7 +34,7 @@ use self::passwords::Passwords;
 use self::rules::{Who, is_everything};
 #[cfg(not(feature = "auth"))]
 use self::without::{Hash, Passwords};
-use crate::files::{Areas, Audience, Pattern};
+use crate::files::{self, Areas, Audience, Pattern};
 use crate::http::{Networks, ROUTE, Request, Response, Target, Throttle};
 
 #[cfg(feature = "auth")]
@@ -196,7 +196,7 @@ impl fmt::Debug for Gate {
 
 impl Gate {
     /// None where everybody may have everything.
-    pub(super) fn new(access: Access, index: Option<&String>, shared: &Arc<Shared>) -> Option<Self> {
+    pub(super) fn new(access: Access, files: &files::Options, shared: &Arc<Shared>) -> Option<Self> {
         if access.is_open() {
             return None;
         }
@@ -207,8 +207,8 @@ impl Gate {
             auth.extend(UserRule::everything());
         }
         let mut gate = Self {
-            areas: Areas::new(),
-            index: index.map_or("index.html", String::as_str).to_owned(),
+            areas: Areas::new().with_clean_urls(files.clean_urls),
+            index: files.index.first().map_or("index.html", String::as_str).to_owned(),
             denied: Vec::new(),
             allowed: Vec::new(),
             asked: Vec::new(),
